@@ -1,0 +1,257 @@
+/* libbinnet: neural networks that learn with integers, bits and shifts only.
+ * SPDX-License-Identifier: BSD-3-Clause
+ *
+ * The whole public interface. In order of use:
+ *
+ *     status     every function that can fail returns one
+ *     kernels    which instruction set computes; the result never depends on it
+ *     threads    optional hook; the result never depends on it
+ *     bits       packed ±1 matrices and their product
+ *     random     counter-based random bytes, row order, learning rate
+ *     training   binnet_config -> binnet_net_size -> binnet_net_init -> binnet_net_train_step ...
+ *     checkpoint the training state as portable bytes
+ *     model      binnet_net_calibrate -> binnet_model_write -> binnet_model_open -> _predict
+ *
+ * A complete training program:
+ *
+ *     static uint64_t arena[2048];                               // the library never allocates
+ *     const binnet_layer layers[] = {{BINNET_DENSE, 32}, {BINNET_DENSE, 10}};
+ *     binnet_config config = {.seed = 1, .n_features = 64, .n_layers = 2, .batch_size = 32,
+ *                             .layers = layers};
+ *     binnet_net *net;
+ *     if (binnet_net_init(&net, arena, sizeof arena, &config) != BINNET_OK) { ... }
+ *     for (uint32_t t = 0; t < 1000; ++t)
+ *         binnet_net_train_step(net, next_rows(), next_labels(), 32,
+ *                               binnet_rate_exponent(3, 11, t, 1000), NULL);
+ *     binnet_net_calibrate(net, some_rows, 32);
+ *     binnet_model_write(net, flash_page, sizeof flash_page);
+ *
+ * Rules that hold everywhere: sizes of buffers are in bytes and are checked; on any error the
+ * outputs are untouched; nothing allocates, prints, locks, or keeps mutable globals; two threads may
+ * use two nets, or one opened model, at the same time. All arithmetic is fixed to the bit in
+ * docs/algorithm.md: every target, kernel and thread count computes the same bytes.
+ */
+#ifndef BINNET_H
+#define BINNET_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* cffi: begin (only enums, structs, integer #defines and prototypes until the end marker) */
+
+#define BINNET_VERSION_MAJOR 0
+#define BINNET_VERSION_MINOR 1
+#define BINNET_VERSION_PATCH 0
+
+/* The version of the library that is linked: major << 16 | minor << 8 | patch. */
+uint32_t binnet_version(void);
+
+/* ---- Status ------------------------------------------------------------------------------- */
+
+typedef enum binnet_status {
+    BINNET_OK = 0,
+    BINNET_ERR_ARGUMENT = -1,    /* a null pointer, or a value outside its documented range */
+    BINNET_ERR_LIMIT = -2,       /* sizes beyond the BINNET_MAX_ limits: sums could overflow */
+    BINNET_ERR_BUFFER_SIZE = -3, /* the arena, scratch or output buffer is too small */
+    BINNET_ERR_ALIGNMENT = -4,   /* the arena or scratch is not aligned to BINNET_ALIGNMENT */
+    BINNET_ERR_LABEL = -5,       /* a label is not below the number of classes */
+    BINNET_ERR_STATE = -6, /* a model is asked of a net that was not calibrated since it learned */
+    BINNET_ERR_KIND = -7,  /* the bytes are not a file of the wanted kind */
+    BINNET_ERR_VERSION = -8,   /* the file has a newer format version than this library reads */
+    BINNET_ERR_TRUNCATED = -9, /* the file is shorter or longer than it says */
+    BINNET_ERR_CHECKSUM = -10, /* the file's CRC-32 is wrong: damaged */
+    BINNET_ERR_CORRUPT = -11,  /* the file's checksum is right, but a value in it is not allowed */
+    BINNET_ERR_MISMATCH = -12  /* the checkpoint is of a net of another configuration */
+} binnet_status;
+
+/* One English sentence about a status; static storage, never NULL. */
+const char *binnet_status_text(binnet_status status);
+
+/* ---- Kernels ------------------------------------------------------------------------------ */
+
+/* The inner loops for one instruction set. Every table computes the same bits. */
+typedef struct binnet_kernels binnet_kernels;
+
+/* The fastest table that this processor can run. Asks the processor each time: keep the result. */
+const binnet_kernels *binnet_kernels_best(void);
+
+/* The table named "portable", "avx2" or "avx512"; NULL if unknown or not supported here. */
+const binnet_kernels *binnet_kernels_find(const char *name);
+
+/* The name of a table; static storage. */
+const char *binnet_kernels_name(const binnet_kernels *kernels);
+
+/* ---- Threads ------------------------------------------------------------------------------ */
+
+typedef void (*binnet_task)(void *context, uint32_t task, uint32_t worker);
+
+/* How to run independent tasks. `run` calls task(context, t, w) once for every t in [0, n_tasks),
+ * in any order and from any threads, with w in [0, n_workers) and no w used twice at the same time,
+ * and returns when all are done. The tasks never fail and never block. */
+typedef struct binnet_parallel {
+    void (*run)(void *pool, uint32_t n_workers, uint32_t n_tasks, binnet_task task, void *context);
+    void *pool;         /* handed to `run` */
+    uint32_t n_workers; /* 1 to BINNET_MAX_WORKERS; each costs scratch memory in the arena */
+} binnet_parallel;
+
+/* ---- Bits --------------------------------------------------------------------------------- */
+
+/* A ±1 matrix is rows of bits: 1 is +1, 0 is -1. Bit i of a row is bit i & 7 of byte i >> 3. In
+ * memory rows are whole 64-bit words, and the bits beyond the row's end are 0. */
+
+/* 64-bit words of a row of n_bits. */
+size_t binnet_bits_row_words(size_t n_bits);
+
+/* Packs the signs of int8 rows: a value >= 0 gives 1. `values` is [n_rows][n_bits]; `bits` is
+ * [n_rows][binnet_bits_row_words(n_bits)]. */
+binnet_status binnet_bits_pack(const int8_t *values, size_t n_rows, size_t n_bits, uint64_t *bits);
+
+/* product[i][j] = sum over k of a[i][k] * b[j][k] of ±1 matrices, by exclusive or and bit count.
+ * `a` has n_a rows, `b` n_b rows, `product` is [n_a][n_b]. n_bits is below 2^31. kernels may be
+ * NULL: the best. Source: Courbariaux et al. 2016, section 1.4. */
+binnet_status binnet_xnor_matmul(const uint64_t *a, size_t n_a, const uint64_t *b, size_t n_b,
+                                 size_t n_bits, const binnet_kernels *kernels, int32_t *product);
+
+/* ---- Random bytes, row order, learning rate ----------------------------------------------- */
+
+/* A stream of random bytes addressed by row and column: Threefry-2x32-13 (Salmon et al. 2011). */
+typedef struct binnet_rng {
+    uint32_t key[2];
+} binnet_rng;
+
+/* Opens the stream of (seed, purpose < 256, layer < 2^24, step). Purposes of the library itself
+ * are 0 to 15; others are free for the caller. */
+binnet_rng binnet_rng_stream(uint64_t seed, uint32_t purpose, uint32_t layer, uint32_t step);
+
+/* Writes n_blocks blocks of 8 bytes: columns 8 * first_block and following, of a row. */
+void binnet_rng_blocks(const binnet_rng *rng, uint32_t row, uint32_t first_block, uint32_t n_blocks,
+                       uint8_t *bytes);
+
+/* Fills order[0 .. n_rows) with a permutation of 0 .. n_rows - 1: the row order of an epoch. */
+binnet_status binnet_row_order(uint64_t seed, uint32_t epoch, uint32_t n_rows, uint32_t *order);
+
+/* The learning-rate exponent h of a step when the rate 2^-h goes exponentially from 2^-first to
+ * 2^-last in n_steps steps; `last` from there on. Needs first <= last. */
+uint32_t binnet_rate_exponent(uint32_t first, uint32_t last, uint32_t step, uint32_t n_steps);
+
+/* ---- Training ----------------------------------------------------------------------------- */
+
+#define BINNET_ALIGNMENT 8        /* of arenas and scratch; 64 is faster with SIMD kernels */
+#define BINNET_MAX_FEATURES 65536 /* docs/algorithm.md, section 10, has the arithmetic */
+#define BINNET_MAX_UNITS 65536
+#define BINNET_MAX_BATCH 32768
+#define BINNET_MAX_LAYERS 32
+#define BINNET_MAX_WORKERS 256
+#define BINNET_MAX_RATE_EXPONENT 15 /* the rate 2^-15 is one step of the int16 latent weights */
+
+typedef enum binnet_layer_kind {
+    BINNET_DENSE = 1 /* fully connected, binary weights, L1 batch norm, ReLU (last layer: linear) */
+} binnet_layer_kind;
+
+typedef struct binnet_layer {
+    uint32_t kind;  /* a binnet_layer_kind */
+    uint32_t units; /* 1 to BINNET_MAX_UNITS; the last layer: one per class, at least 2 */
+} binnet_layer;
+
+/* What to train. Copied by binnet_net_init, except the hook that `parallel` names. Zero the struct
+ * first: members to come mean "default" when 0. */
+typedef struct binnet_config {
+    uint64_t seed;                   /* the same seed gives the same bytes, everywhere */
+    uint32_t n_features;             /* columns of x: 1 to BINNET_MAX_FEATURES */
+    uint32_t n_layers;               /* 1 to BINNET_MAX_LAYERS */
+    uint32_t batch_size;             /* most rows of a step: 1 to BINNET_MAX_BATCH */
+    const binnet_layer *layers;      /* [n_layers] */
+    const uint32_t *class_counts;    /* training rows of each class; NULL: equally many */
+    const binnet_kernels *kernels;   /* NULL: the best */
+    const binnet_parallel *parallel; /* NULL: the calling thread only */
+} binnet_config;
+
+/* A net in training. Lives in the caller's arena, which must not move; there is nothing to free. */
+typedef struct binnet_net binnet_net;
+
+/* Arena bytes that a configuration needs. LIMIT where its sums could overflow. */
+binnet_status binnet_net_size(const binnet_config *config, size_t *n_bytes);
+
+/* Makes a net with random weights in the arena. */
+binnet_status binnet_net_init(binnet_net **net, void *arena, size_t n_bytes,
+                              const binnet_config *config);
+
+/* One step of BinaryConnect: forward with the binary weights, backward, update of the latent ones.
+ * x is [n_rows][n_features], labels [n_rows]; 1 <= n_rows <= batch_size; the learning rate is
+ * 2^-rate_exponent of the weight range. *loss (may be NULL) gets the sum of squared hinges, 1024
+ * being a margin squared. Errors: ARGUMENT, LABEL. */
+binnet_status binnet_net_train_step(binnet_net *net, const uint8_t *x, const uint16_t *labels,
+                                    uint32_t n_rows, uint32_t rate_exponent, uint64_t *loss);
+
+/* Steps trained so far. */
+uint32_t binnet_net_step(const binnet_net *net);
+
+/* ---- Checkpoint --------------------------------------------------------------------------- */
+
+/* Bytes of a net's checkpoint (libbinnet/FORMAT.md). */
+size_t binnet_checkpoint_size(const binnet_net *net);
+
+/* Writes the training state. n_bytes is the size of the buffer. */
+binnet_status binnet_checkpoint_write(const binnet_net *net, void *bytes, size_t n_bytes);
+
+/* Restores a state into a net of the same configuration: training goes on as if never stopped. All
+ * is checked before the net is touched. Errors: KIND, VERSION, TRUNCATED, CHECKSUM, CORRUPT,
+ * MISMATCH. */
+binnet_status binnet_checkpoint_read(binnet_net *net, const void *bytes, size_t n_bytes);
+
+/* ---- Model: the deployed network ---------------------------------------------------------- */
+
+/* Measures the normalisation statistics of the present weights on n_rows more rows, 2 <= n_rows <=
+ * batch_size. Call it with one or more batches of training rows after the last training step:
+ * statistics are averaged over the batches since then. At most 65535 batches. */
+binnet_status binnet_net_calibrate(binnet_net *net, const uint8_t *x, uint32_t n_rows);
+
+/* Bytes of the model that binnet_model_write makes of this net. */
+size_t binnet_model_size(const binnet_net *net);
+
+/* Writes the deployed model: 1 bit a weight, 8 bytes a unit. STATE if not calibrated. */
+binnet_status binnet_model_write(const binnet_net *net, void *bytes, size_t n_bytes);
+
+/* An opened model: a checked view of the caller's bytes, which must stay. Any alignment will do. */
+typedef struct binnet_model {
+    const uint8_t *bytes;
+    size_t n_bytes;
+    uint32_t n_features;
+    uint32_t n_layers;
+    uint32_t n_classes;
+    uint32_t max_fan_in;
+    uint32_t max_hidden; /* most units of a hidden layer */
+    const binnet_kernels *kernels;
+} binnet_model;
+
+/* Checks all of a model file and opens it in place. kernels may be NULL: the best. Errors: KIND,
+ * VERSION, TRUNCATED, CHECKSUM, CORRUPT. */
+binnet_status binnet_model_open(binnet_model *model, const void *bytes, size_t n_bytes,
+                                const binnet_kernels *kernels);
+
+/* Scratch bytes with which binnet_model_predict takes n_rows rows at a time, n_rows >= 1. */
+size_t binnet_model_scratch_size(const binnet_model *model, uint32_t n_rows);
+
+/* Predicts. x is [n_rows][n_features]. scores (may be NULL) is [n_rows][n_classes], 8192 being the
+ * margin 1. classes (may be NULL) is [n_rows]: the first class of largest score. The scratch may be
+ * of any size from binnet_model_scratch_size(model, 1); more rows at a time are faster. */
+binnet_status binnet_model_predict(const binnet_model *model, const uint8_t *x, size_t n_rows,
+                                   int32_t *scores, uint16_t *classes, void *scratch,
+                                   size_t scratch_bytes);
+
+/* Counts the rows whose predicted class is not their label. */
+binnet_status binnet_model_evaluate(const binnet_model *model, const uint8_t *x,
+                                    const uint16_t *labels, size_t n_rows, size_t *n_errors,
+                                    void *scratch, size_t scratch_bytes);
+
+/* cffi: end */
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,125 @@
+/* The training state as portable bytes (FORMAT.md).
+ * SPDX-License-Identifier: BSD-3-Clause */
+#include "internal.h"
+
+static const char magic[] = "BINNETCK";
+
+enum { FIXED = 48, LAYER_RECORD = 16 };
+
+static size_t pad4(size_t n) { return (n + 3) & ~(size_t)3; }
+
+static size_t weights(const binnet_layer_state *layer) {
+    return (size_t)layer->units * layer->fan_in;
+}
+
+static size_t layer_bytes(const binnet_layer_state *layer) {
+    return pad4(2 * ((size_t)layer->units + weights(layer)));
+}
+
+size_t binnet_checkpoint_size(const binnet_net *net) {
+    size_t n = FIXED + net->n_layers * (size_t)LAYER_RECORD + pad4(binnet_output_layer(net)->units);
+    for (uint32_t i = 0; i < net->n_layers; ++i) n += layer_bytes(&net->layers[i]);
+    return n + 4;
+}
+
+binnet_status binnet_checkpoint_write(const binnet_net *net, void *bytes, size_t n_bytes) {
+    if (!net || !bytes) return BINNET_ERR_ARGUMENT;
+    const size_t size = binnet_checkpoint_size(net);
+    if (n_bytes < size) return BINNET_ERR_BUFFER_SIZE;
+    uint8_t *const start = bytes;
+    uint8_t *p = binnet_put_header(start, magic, size);
+    p = binnet_put64(p, net->seed);
+    p = binnet_put32(p, net->step);
+    p = binnet_put32(p, net->batch_size);
+    p = binnet_put32(p, net->n_features);
+    p = binnet_put32(p, net->n_layers);
+    for (uint32_t i = 0; i < net->n_layers; ++i) {
+        p = binnet_put32(p, net->layers[i].kind);
+        p = binnet_put32(p, net->layers[i].units);
+        p = binnet_put32(p, (uint32_t)net->layers[i].weight_exponent);
+        p = binnet_put32(p, (uint32_t)net->layers[i].bias_exponent);
+    }
+    const size_t n_classes = binnet_output_layer(net)->units;
+    memset(p, 0, pad4(n_classes));
+    memcpy(p, net->targets, n_classes);
+    p += pad4(n_classes);
+    for (uint32_t i = 0; i < net->n_layers; ++i) {
+        const binnet_layer_state *layer = &net->layers[i];
+        uint8_t *const end = p + layer_bytes(layer);
+        for (uint32_t m = 0; m < layer->units; ++m) p = binnet_put16(p, layer->bias[m]);
+        for (size_t j = 0; j < weights(layer); ++j) p = binnet_put16(p, layer->latent[j]);
+        memset(p, 0, (size_t)(end - p));
+        p = end;
+    }
+    binnet_put32(p, binnet_crc32(start, size - 4));
+    return BINNET_OK;
+}
+
+/* Whether the checkpoint is of a net like this one. Compares what is configured, not what is
+ * learned. */
+static int matches(const binnet_net *net, const uint8_t *p) {
+    if (binnet_get64(p + 24) != net->seed || binnet_get32(p + 36) != net->batch_size ||
+        binnet_get32(p + 40) != net->n_features || binnet_get32(p + 44) != net->n_layers)
+        return 0;
+    p += FIXED;
+    for (uint32_t i = 0; i < net->n_layers; ++i, p += LAYER_RECORD)
+        if (binnet_get32(p) != net->layers[i].kind || binnet_get32(p + 4) != net->layers[i].units)
+            return 0;
+    return memcmp(p, net->targets, binnet_output_layer(net)->units) == 0;
+}
+
+static int all_zero(const uint8_t *p, const uint8_t *end) {
+    while (p < end)
+        if (*p++) return 0;
+    return 1;
+}
+
+static int within(const uint8_t *p, size_t n, int32_t limit) {
+    for (size_t i = 0; i < n; ++i)
+        if (binnet_abs(binnet_get16(p + 2 * i)) > limit) return 0;
+    return 1;
+}
+
+/* Whether every value is allowed, in a file whose shape matches. */
+static int sound(const binnet_net *net, const uint8_t *p) {
+    p += FIXED;
+    for (uint32_t i = 0; i < net->n_layers; ++i, p += LAYER_RECORD)
+        if (binnet_get32(p + 8) + 1 > 30 || binnet_get32(p + 12) + 1 > 30) return 0;
+    const size_t n_classes = binnet_output_layer(net)->units;
+    if (!all_zero(p + n_classes, p + pad4(n_classes))) return 0;
+    p += pad4(n_classes);
+    for (uint32_t i = 0; i < net->n_layers; ++i) {
+        const binnet_layer_state *layer = &net->layers[i];
+        const size_t n = weights(layer);
+        if (!within(p, layer->units, 24576) || !within(p + 2 * (size_t)layer->units, n, 32767))
+            return 0;
+        if (!all_zero(p + 2 * (layer->units + n), p + layer_bytes(layer))) return 0;
+        p += layer_bytes(layer);
+    }
+    return 1;
+}
+
+binnet_status binnet_checkpoint_read(binnet_net *net, const void *bytes, size_t n_bytes) {
+    if (!net || !bytes) return BINNET_ERR_ARGUMENT;
+    const uint8_t *p = bytes;
+    const binnet_status status = binnet_check_file(p, n_bytes, magic);
+    if (status != BINNET_OK) return status;
+    if (n_bytes != binnet_checkpoint_size(net) || !matches(net, p)) return BINNET_ERR_MISMATCH;
+    if (!sound(net, p)) return BINNET_ERR_CORRUPT;
+    net->step = binnet_get32(p + 32);
+    net->n_calibrations = 0;
+    const uint8_t *record = p + FIXED;
+    p = record + net->n_layers * (size_t)LAYER_RECORD + pad4(binnet_output_layer(net)->units);
+    for (uint32_t i = 0; i < net->n_layers; ++i, record += LAYER_RECORD) {
+        binnet_layer_state *layer = &net->layers[i];
+        const uint8_t *latent = p + 2 * (size_t)layer->units;
+        layer->weight_exponent = (int32_t)(binnet_get32(record + 8) + 1) - 1;
+        layer->bias_exponent = (int32_t)(binnet_get32(record + 12) + 1) - 1;
+        for (uint32_t m = 0; m < layer->units; ++m)
+            layer->bias[m] = binnet_get16(p + 2 * (size_t)m);
+        for (size_t j = 0; j < weights(layer); ++j) layer->latent[j] = binnet_get16(latent + 2 * j);
+        binnet_pack_latent(layer);
+        p += layer_bytes(layer);
+    }
+    return BINNET_OK;
+}

@@ -1,0 +1,366 @@
+/* What the files of libbinnet share. Nothing here is public.
+ * SPDX-License-Identifier: BSD-3-Clause */
+#ifndef BINNET_INTERNAL_H
+#define BINNET_INTERNAL_H
+
+#include "binnet.h"
+
+#include <assert.h>
+#include <string.h>
+
+/* ---- Compiler (the only extensions used) --------------------------------------------------- */
+
+#if defined(__GNUC__) || defined(__clang__)
+#define BINNET_TARGET(isa) __attribute__((target(isa)))
+#define BINNET_INLINE static inline __attribute__((always_inline, unused))
+#define BINNET_UNROLL _Pragma("GCC unroll 8")
+#if defined(__x86_64__) && !defined(BINNET_PORTABLE_ONLY)
+#define BINNET_X86 1
+#endif
+#else
+#define BINNET_TARGET(isa)
+#define BINNET_INLINE static inline
+#define BINNET_UNROLL
+#endif
+#ifndef BINNET_X86
+#define BINNET_X86 0
+#endif
+
+/* ---- Integer helpers (docs/algorithm.md, section 1) ---------------------------------------- */
+
+/* Number of bits of v. */
+BINNET_INLINE int32_t binnet_bitlen(uint32_t v) {
+#if defined(__GNUC__) || defined(__clang__)
+    return v ? 32 - __builtin_clz(v) : 0;
+#else
+    int32_t n = 0;
+    for (; v; v >>= 1) ++n;
+    return n;
+#endif
+}
+
+/* floor(v / 2^k), 0 <= k < 32: C leaves >> of negative numbers to the compiler, so say it once. */
+BINNET_INLINE int32_t binnet_floor_shift(int32_t v, int32_t k) {
+    return v < 0 ? ~(~v >> k) : v >> k;
+}
+
+BINNET_INLINE int32_t binnet_clamp(int32_t v, int32_t lo, int32_t hi) {
+    return v < lo ? lo : v > hi ? hi : v;
+}
+
+BINNET_INLINE int32_t binnet_abs(int32_t v) { return v < 0 ? -v : v; }
+
+/* v · 2^-k, rounded half up; -25 <= k <= 30. A negative k shifts left. */
+BINNET_INLINE int32_t binnet_shift(int32_t v, int32_t k) {
+    if (k > 0) return binnet_floor_shift(v + (int32_t)(1u << (k - 1)), k);
+    return (int32_t)((uint32_t)v << -k);
+}
+
+/* v · 2^-k rounded to one of its neighbours, up with the probability of the fraction (to 8
+ * bits). */
+BINNET_INLINE int32_t binnet_stochastic(int32_t v, int32_t k, uint8_t random) {
+    return binnet_floor_shift(binnet_shift(v, k - 8) + random, 8);
+}
+
+/* n / d rounded half up, d > 0. */
+int64_t binnet_divide(int64_t n, int64_t d);
+
+/* A unit's normalisation factor: two signed powers of two. */
+typedef struct binnet_scale {
+    int8_t shift; /* k */
+    int8_t term;  /* sgn · j; 0: the first power alone */
+} binnet_scale;
+
+/* The factor nearest to target / (s16 / 16); 1 <= target <= 64, 16 <= s16 < 2^30. */
+binnet_scale binnet_two_power(uint32_t target, uint32_t s16);
+
+/* v times the factor's numerator: v·2^j ± v. |v| <= 65536·510. */
+BINNET_INLINE int32_t binnet_scaled(int32_t v, int32_t term) {
+    if (term == 0) return v;
+    return term > 0 ? (int32_t)((uint32_t)v << term) + v : (int32_t)((uint32_t)v << -term) - v;
+}
+
+/* z - mean in standard deviations, `target` being one: clamped to ±127. */
+BINNET_INLINE int32_t binnet_normalised(int32_t centred, binnet_scale scale) {
+    int32_t v = binnet_scaled(centred, scale.term);
+    if (scale.shift < 0) v = binnet_clamp(v, -127, 127); /* cannot overflow the left shift then */
+    return binnet_clamp(binnet_shift(v, scale.shift), -127, 127);
+}
+
+/* A bias in activation units. */
+BINNET_INLINE int32_t binnet_bias(int16_t bias) {
+    return binnet_floor_shift((int32_t)bias + 128, 8);
+}
+
+/* ---- Random streams ------------------------------------------------------------------------ */
+
+enum {
+    BINNET_RANDOM_WEIGHTS = 0,
+    BINNET_RANDOM_BIASES = 1,
+    BINNET_RANDOM_OUTER = 2,
+    BINNET_RANDOM_ERROR = 3,
+    BINNET_RANDOM_UPDATE = 4,
+    BINNET_RANDOM_BIAS_UPDATE = 5,
+    BINNET_RANDOM_ORDER = 6
+};
+
+void binnet_threefry(const uint32_t key[2], uint32_t counter0, uint32_t counter1, uint32_t out[2]);
+
+/* ---- Kernels: the inner loops of one instruction set --------------------------------------- */
+
+/* One tile of a product. Rows are batch rows (forward, backward) or units (outer). */
+typedef struct binnet_tile {
+    int32_t *out; /* [n_rows][out_stride] */
+    size_t out_stride;
+    const void *left; /* activations u8 (forward), errors i8 (backward, outer) */
+    size_t left_stride;
+    const uint8_t *bits; /* weight rows, at the tile's first unit or column */
+    size_t bits_stride;
+    uint32_t n_rows;
+    uint32_t n_columns; /* of the tile */
+    uint32_t depth;     /* of the sum */
+    uint8_t *panel;     /* packing scratch of binnet_panel_bytes() */
+} binnet_tile;
+
+/* How a gradient becomes a step of latent weights or biases (docs/algorithm.md, section 7). */
+typedef struct binnet_rule {
+    int32_t apply; /* 0: no earlier gradient is known, only measure */
+    int32_t limit; /* gradients are clamped to ±limit */
+    int32_t shift; /* and scaled by 2^-shift */
+} binnet_rule;
+
+/* Columns of a latent weight row, with their gradient and as many random bytes. */
+typedef struct binnet_update {
+    binnet_rule rule;
+    int16_t *latent;
+    uint8_t *bits; /* of the first column, a multiple of 8 */
+    const int32_t *gradient;
+    const uint8_t *random;
+    uint32_t n_columns;
+} binnet_update;
+
+struct binnet_kernels {
+    const char *name;
+    uint32_t alignment;   /* of buffers, power of two */
+    uint32_t unit_tile;   /* most columns of a forward tile */
+    uint32_t column_tile; /* most columns of a backward or outer tile; a multiple of 8 */
+    uint32_t row_block;   /* most rows of an outer tile */
+    uint32_t packs;       /* bytes are packed: panels and the interleaved error are needed */
+
+    /* out[b][u] = sum_n w[u][n] · a[b][n]; a tile's `bits` are at its first unit. */
+    void (*forward)(const binnet_tile *tile);
+    /* out[b][n] = sum_m w[m][n] · delta[b][m]; a tile's `bits` are at its first column's byte. */
+    void (*backward)(const binnet_tile *tile);
+    /* Readies delta [n_rows][n_units] for `outer`: [ceil(n_rows / 4)][n_units][4]. NULL: not
+     * needed. */
+    void (*interleave)(uint8_t *out, const int8_t *delta, uint32_t n_rows, uint32_t n_units);
+    /* Readies codes [depth][column_tile] in the panel for the `outer` tiles that follow. NULL:
+     * not needed. */
+    void (*pack_codes)(uint8_t *panel, const uint8_t *codes, uint32_t depth, uint32_t column_tile);
+    /* out[m][n] = sum_b delta[b][m] · value(code[b][n]). `left` is at the tile's first unit, of
+     * delta or of its interleaved form; `panel` holds the codes or the packed codes, column_tile
+     * a row. */
+    void (*outer)(const binnet_tile *tile);
+    /* Applies gradients to latent weights, repacks their signs, returns max |gradient|. */
+    uint32_t (*update)(const binnet_update *update);
+    /* bytes[r][8 n_blocks] = the stream's blocks first_block.. of rows row.. */
+    void (*random)(uint8_t *bytes, const binnet_rng *rng, uint32_t row, uint32_t n_rows,
+                   uint32_t first_block, uint32_t n_blocks);
+    /* codes[i] = bitlen of x[i] << doubling, rounded at random to a power of two and halved. */
+    void (*power_of_two)(uint8_t *codes, const uint8_t *x, const uint8_t *random, uint32_t n,
+                         uint32_t doubling);
+    /* Number of differing bits. */
+    uint64_t (*xor_count)(const uint64_t *a, const uint64_t *b, size_t n_words);
+};
+
+extern const binnet_kernels binnet_kernels_portable;
+#if BINNET_X86
+extern const binnet_kernels binnet_kernels_avx2;
+extern const binnet_kernels binnet_kernels_avx512;
+#endif
+
+/* The value a code of power_of_two stands for is 2^(code - 1), 0 for 0. */
+BINNET_INLINE uint32_t binnet_power_code(uint32_t x, uint32_t random) {
+    const int32_t n = binnet_bitlen(x);
+    const uint32_t mask = (1u << (n > 2 ? n - 1 : 1)) - 1u;
+    return (uint32_t)binnet_bitlen((x + (random & mask)) >> 1);
+}
+
+/* ---- Threads ------------------------------------------------------------------------------- */
+
+/* Runs tasks on the hook's threads, or here if there is no hook. */
+void binnet_run(const binnet_parallel *parallel, uint32_t n_tasks, binnet_task task, void *context);
+
+/* ---- gemm.c: the tiles of a layer's three products ------------------------------------------ */
+
+/* Rows of uint8 inputs of a layer. */
+typedef struct binnet_input {
+    const uint8_t *data;
+    size_t stride;
+    uint32_t doubling; /* 0: features, which count half in the outer product; 1: activations */
+} binnet_input;
+
+/* What an epilogue gets: n_rows × n_columns sums. Rows are batch rows, or units for the outer
+ * product; columns are units (forward) or inputs. */
+typedef struct binnet_result {
+    const int32_t *sums;
+    size_t stride;
+    uint32_t first_row;
+    uint32_t n_rows;
+    uint32_t first_column;
+    uint32_t n_columns;
+    uint32_t worker;
+    uint8_t *spare; /* n_rows · column_tile bytes for the epilogue of the outer product */
+} binnet_result;
+
+typedef void (*binnet_epilogue)(void *context, const binnet_result *result);
+
+typedef struct binnet_gemm {
+    const binnet_kernels *kernels;
+    const binnet_parallel *parallel;
+    uint8_t *scratch; /* [n_workers][scratch_bytes] */
+    size_t scratch_bytes;
+    const uint8_t *bits; /* [units][bits_stride] */
+    size_t bits_stride;
+    uint32_t fan_in;
+    uint32_t units;
+    uint32_t n_rows; /* of the batch */
+    binnet_epilogue epilogue;
+    void *context;
+} binnet_gemm;
+
+/* Scratch bytes a worker needs for the forward product, and for all three. */
+uint64_t binnet_gemm_forward_scratch(const binnet_kernels *kernels, uint32_t batch,
+                                     uint32_t fan_in);
+uint64_t binnet_gemm_scratch(const binnet_kernels *kernels, uint32_t batch, uint32_t fan_in,
+                             uint32_t units);
+/* Bytes of the interleaved error; 0 if the kernels need none. */
+uint64_t binnet_gemm_interleaved_bytes(const binnet_kernels *kernels, uint32_t batch,
+                                       uint32_t units);
+
+void binnet_gemm_forward(const binnet_gemm *gemm, binnet_input input);
+void binnet_gemm_backward(const binnet_gemm *gemm, const int8_t *delta);
+/* `interleaved` is filled here; `rng` is the stream of the power-of-two rounding. */
+void binnet_gemm_outer(const binnet_gemm *gemm, const int8_t *delta, uint8_t *interleaved,
+                       binnet_input input, const binnet_rng *rng);
+
+/* ---- Layers -------------------------------------------------------------------------------- */
+
+typedef struct binnet_layer_state binnet_layer_state;
+
+typedef struct binnet_planner {
+    uint8_t *base; /* NULL while only measuring */
+    uint64_t n_bytes;
+    uint32_t alignment;
+} binnet_planner;
+
+/* The next piece of the arena: its address, or NULL while measuring. */
+void *binnet_plan(binnet_planner *planner, uint64_t n_bytes);
+
+/* One kind of layer: net.c walks layers through these. */
+typedef struct binnet_layer_type {
+    /* Places the layer's buffers; called once to measure and once to place. */
+    void (*plan)(binnet_net *net, binnet_layer_state *layer, binnet_planner *planner);
+    /* Random initial weights. */
+    void (*init)(binnet_net *net, binnet_layer_state *layer);
+    /* Input rows to activations (hidden) or scores; adds to the calibration sums if told to. */
+    void (*forward)(binnet_net *net, binnet_layer_state *layer, binnet_input input, uint32_t n_rows,
+                    int calibrate);
+    /* net->error at this layer's output to parameter updates and, but for the first layer, to
+     * net->error at its input. */
+    void (*backward)(binnet_net *net, binnet_layer_state *layer, binnet_input input,
+                     uint32_t n_rows, uint32_t rate_exponent);
+} binnet_layer_type;
+
+struct binnet_layer_state {
+    const binnet_layer_type *type;
+    uint32_t kind;
+    uint32_t index;
+    uint32_t fan_in;
+    uint32_t units;
+    int32_t weight_exponent;
+    int32_t bias_exponent;
+    int16_t *latent;        /* [units][fan_in] */
+    uint8_t *bits;          /* [units][bits_stride]: their signs */
+    size_t bits_stride;     /* whole 64-bit words */
+    int16_t *bias;          /* [units] */
+    int32_t *bias_gradient; /* [units], of this step */
+    const uint8_t *target;  /* [units] in the output layer; NULL elsewhere: 32 */
+    binnet_scale *scale;    /* [units], of this step */
+    int8_t *normed;         /* [batch][units]; the quantised error takes its place in backward */
+    uint8_t *activation;    /* [batch][units]; NULL in the output layer */
+    int64_t *mean_sum;      /* [units]: calibration sums, in the memory of net->error */
+    int64_t *spread_sum;    /* [units] */
+};
+
+struct binnet_net {
+    uint64_t seed;
+    uint32_t n_features;
+    uint32_t n_layers;
+    uint32_t batch_size;
+    uint32_t step;
+    uint32_t n_calibrations;
+    const binnet_kernels *kernels;
+    binnet_parallel parallel;
+    binnet_layer_state *layers; /* [n_layers] */
+    uint8_t *targets;           /* [n_classes] */
+    int16_t *error;             /* [batch][widest layer's units] */
+    uint8_t *interleaved;       /* the quantised error as kernels->outer wants it */
+    int32_t *peaks;             /* [n_workers], to reduce a maximum over tasks */
+    uint8_t *scratch;           /* [n_workers][scratch_bytes] */
+    size_t scratch_bytes;
+};
+
+extern const binnet_layer_type binnet_layer_dense;
+
+/* Packs the signs of a layer's latent weights: initially, and when a checkpoint was read. */
+void binnet_pack_latent(binnet_layer_state *layer);
+
+BINNET_INLINE binnet_layer_state *binnet_output_layer(const binnet_net *net) {
+    return &net->layers[net->n_layers - 1];
+}
+
+/* ---- norm.c, loss.c, quantize.c, sgd.c ------------------------------------------------------ */
+
+enum { BINNET_UNIT_BLOCK = 16 };    /* units that norm.c carries through a batch at once */
+enum { BINNET_NO_PEAK = -1000000 }; /* below the exponent of any error */
+
+/* Normalises the units whose z are the columns of a forward result. */
+void binnet_norm_forward(binnet_layer_state *layer, const binnet_result *z, int calibrate);
+
+/* Error at the output of units [first, first + n), n <= BINNET_UNIT_BLOCK, to the error at their
+ * z before its scale, in place. Returns the largest exponent of the scaled error, or
+ * BINNET_NO_PEAK. */
+int32_t binnet_norm_backward(binnet_layer_state *layer, int16_t *error, uint32_t n_rows,
+                             uint32_t first, uint32_t n);
+
+/* Squared hinge of the output layer into net->error; the sum of squares. */
+uint64_t binnet_loss(binnet_net *net, const uint16_t *labels, uint32_t n_rows);
+
+/* One batch row of errors, scaled and rounded to int8 with the shared exponent. */
+void binnet_quantize_row(int8_t *delta, const int16_t *error, const binnet_scale *scales,
+                         int32_t exponent, const uint8_t *random, uint32_t n);
+
+/* The rule of a step given the exponent of the previous gradient and of a full step: 15 for
+ * weights. */
+binnet_rule binnet_sgd_rule(int32_t exponent, uint32_t rate_exponent, int32_t full_step);
+/* Updates the biases of a layer from its bias_gradient. */
+void binnet_sgd_biases(const binnet_net *net, binnet_layer_state *layer, uint32_t rate_exponent);
+
+/* ---- wire.c: little-endian bytes ----------------------------------------------------------- */
+
+uint32_t binnet_crc32(const uint8_t *bytes, size_t n_bytes);
+uint32_t binnet_get32(const uint8_t *p);
+uint64_t binnet_get64(const uint8_t *p);
+int16_t binnet_get16(const uint8_t *p);
+uint8_t *binnet_put16(uint8_t *p, int16_t v);
+uint8_t *binnet_put32(uint8_t *p, uint32_t v);
+uint8_t *binnet_put64(uint8_t *p, uint64_t v);
+
+/* Magic, version, flags, n_bytes: the first 24 bytes of both formats. */
+enum { BINNET_FILE_HEADER = 24 };
+uint8_t *binnet_put_header(uint8_t *p, const char *magic, uint64_t n_bytes);
+/* Checks the header and the CRC-32 at the end. */
+binnet_status binnet_check_file(const uint8_t *bytes, size_t n_bytes, const char *magic);
+
+#endif

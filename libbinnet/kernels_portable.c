@@ -1,0 +1,115 @@
+/* The kernels in plain C, with nothing but add, shift and mask on data: what every other table must
+ * equal.
+ * SPDX-License-Identifier: BSD-3-Clause */
+#include "internal.h"
+
+/* sum of w · a = 2 · (sum of a where w is +1) - (sum of a). */
+static void forward(const binnet_tile *tile) {
+    for (uint32_t b = 0; b < tile->n_rows; ++b) {
+        const uint8_t *a = (const uint8_t *)tile->left + b * tile->left_stride;
+        int32_t total = 0;
+        for (uint32_t n = 0; n < tile->depth; ++n) total += a[n];
+        for (uint32_t u = 0; u < tile->n_columns; ++u) {
+            const uint8_t *bits = tile->bits + u * tile->bits_stride;
+            uint32_t positive = 0;
+            for (uint32_t n = 0; n < tile->depth; ++n)
+                positive += a[n] & (0u - (bits[n >> 3] >> (n & 7) & 1u));
+            tile->out[b * tile->out_stride + u] = (int32_t)(positive + positive) - total;
+        }
+    }
+}
+
+static void backward(const binnet_tile *tile) {
+    for (uint32_t b = 0; b < tile->n_rows; ++b) {
+        const int8_t *delta = (const int8_t *)tile->left + b * tile->left_stride;
+        int32_t *out = tile->out + b * tile->out_stride;
+        int32_t total = 0;
+        for (uint32_t m = 0; m < tile->depth; ++m) total += delta[m];
+        for (uint32_t n = 0; n < tile->n_columns; ++n) out[n] = -total;
+        for (uint32_t m = 0; m < tile->depth; ++m) {
+            const uint8_t *bits = tile->bits + m * tile->bits_stride;
+            const int32_t twice = delta[m] + delta[m];
+            if (twice == 0) continue;
+            for (uint32_t n = 0; n < tile->n_columns; ++n)
+                out[n] += twice & -(int32_t)(bits[n >> 3] >> (n & 7) & 1u);
+        }
+    }
+}
+
+static void outer(const binnet_tile *tile) {
+    for (uint32_t m = 0; m < tile->n_rows; ++m) {
+        int32_t *out = tile->out + m * tile->out_stride;
+        memset(out, 0, tile->n_columns * sizeof *out);
+        for (uint32_t b = 0; b < tile->depth; ++b) {
+            const int32_t delta = ((const int8_t *)tile->left)[b * tile->left_stride + m];
+            const uint8_t *codes = tile->panel + b * tile->out_stride;
+            if (delta == 0) continue;
+            for (uint32_t n = 0; n < tile->n_columns; ++n) /* code 0 is the value 0 */
+                out[n] += (int32_t)((uint32_t)delta << codes[n]) & -(int32_t)(codes[n] != 0);
+        }
+        /* The codes are one more than the powers. Every sum is even, so no rounding happens
+         * here. */
+        for (uint32_t n = 0; n < tile->n_columns; ++n) out[n] = binnet_floor_shift(out[n], 1);
+    }
+}
+
+static uint32_t update(const binnet_update *u) {
+    uint32_t largest = 0;
+    for (uint32_t n = 0; n < u->n_columns; ++n) {
+        const int32_t g = u->gradient[n];
+        if ((uint32_t)binnet_abs(g) > largest) largest = (uint32_t)binnet_abs(g);
+        if (!u->rule.apply) continue;
+        const int32_t step = binnet_stochastic(binnet_clamp(g, -u->rule.limit, u->rule.limit),
+                                               u->rule.shift, u->random[n]);
+        const int32_t w = binnet_clamp(u->latent[n] - step, -32767, 32767);
+        const unsigned bit = 1u << (n & 7);
+        u->latent[n] = (int16_t)w;
+        u->bits[n >> 3] = (uint8_t)((u->bits[n >> 3] & ~bit) | (w >= 0 ? bit : 0));
+    }
+    return largest;
+}
+
+static void random_rows(uint8_t *bytes, const binnet_rng *rng, uint32_t row, uint32_t n_rows,
+                        uint32_t first_block, uint32_t n_blocks) {
+    for (uint32_t r = 0; r < n_rows; ++r, bytes += 8 * (size_t)n_blocks)
+        binnet_rng_blocks(rng, row + r, first_block, n_blocks, bytes);
+}
+
+static void power_of_two(uint8_t *codes, const uint8_t *x, const uint8_t *random, uint32_t n,
+                         uint32_t doubling) {
+    for (uint32_t i = 0; i < n; ++i)
+        codes[i] = (uint8_t)binnet_power_code((uint32_t)x[i] << doubling, random[i]);
+}
+
+static uint64_t xor_count(const uint64_t *a, const uint64_t *b, size_t n_words) {
+    uint64_t count = 0;
+    for (size_t i = 0; i < n_words; ++i) {
+        uint64_t v = a[i] ^ b[i]; /* bits, then pairs, nibbles and bytes of their counts */
+        v -= v >> 1 & 0x5555555555555555u;
+        v = (v & 0x3333333333333333u) + (v >> 2 & 0x3333333333333333u);
+        v = (v + (v >> 4)) & 0x0f0f0f0f0f0f0f0fu;
+        v += v >> 8;
+        v += v >> 16;
+        count += (v + (v >> 32)) & 127u;
+    }
+    return count;
+}
+
+/* Small tiles: on a microcontroller they are RAM. */
+const binnet_kernels binnet_kernels_portable = {
+    .name = "portable",
+    .alignment = 8,
+    .unit_tile = 16,
+    .column_tile = 16,
+    .row_block = 4,
+    .packs = 0,
+    .forward = forward,
+    .backward = backward,
+    .interleave = NULL,
+    .pack_codes = NULL,
+    .outer = outer,
+    .update = update,
+    .random = random_rows,
+    .power_of_two = power_of_two,
+    .xor_count = xor_count,
+};

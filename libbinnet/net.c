@@ -1,0 +1,206 @@
+/* A net in training: plans the arena and walks the layers forward and backward.
+ * SPDX-License-Identifier: BSD-3-Clause */
+#include "internal.h"
+
+static const binnet_layer_type *layer_type(uint32_t kind) {
+    switch (kind) {
+    case BINNET_DENSE: return &binnet_layer_dense;
+    default: return NULL;
+    }
+}
+
+void *binnet_plan(binnet_planner *planner, uint64_t n_bytes) {
+    void *place = planner->base ? planner->base + planner->n_bytes : NULL;
+    const uint64_t mask = planner->alignment - 1;
+    planner->n_bytes += (n_bytes + mask) & ~mask;
+    return place;
+}
+
+void binnet_run(const binnet_parallel *parallel, uint32_t n_tasks, binnet_task task,
+                void *context) {
+    if (parallel && parallel->run) {
+        parallel->run(parallel->pool, parallel->n_workers, n_tasks, task, context);
+        return;
+    }
+    for (uint32_t t = 0; t < n_tasks; ++t) task(context, t, 0);
+}
+
+/* ---- Configuration ------------------------------------------------------------------------- */
+
+static binnet_status check_config(const binnet_config *config) {
+    if (!config || !config->layers) return BINNET_ERR_ARGUMENT;
+    if (!config->n_features || !config->n_layers || !config->batch_size) return BINNET_ERR_ARGUMENT;
+    if (config->n_features > BINNET_MAX_FEATURES || config->n_layers > BINNET_MAX_LAYERS ||
+        config->batch_size > BINNET_MAX_BATCH)
+        return BINNET_ERR_LIMIT;
+    for (uint32_t i = 0; i < config->n_layers; ++i) {
+        if (!layer_type(config->layers[i].kind) || !config->layers[i].units)
+            return BINNET_ERR_ARGUMENT;
+        if (config->layers[i].units > BINNET_MAX_UNITS) return BINNET_ERR_LIMIT;
+    }
+    if (config->layers[config->n_layers - 1].units < 2) return BINNET_ERR_ARGUMENT;
+    const binnet_parallel *p = config->parallel;
+    if (p && (!p->run || p->n_workers < 1 || p->n_workers > BINNET_MAX_WORKERS))
+        return BINNET_ERR_ARGUMENT;
+    return BINNET_OK;
+}
+
+/* Places everything; with no base, only measures, on a net and layers of the caller's stack. */
+static void plan_net(binnet_net *net, const binnet_config *config, binnet_planner *planner) {
+    uint64_t widest = 0, sums = 0, scratch = 0, interleaved = 0;
+    uint32_t fan_in = config->n_features;
+    binnet_layer_state measured;
+    for (uint32_t i = 0; i < config->n_layers; ++i) {
+        binnet_layer_state *layer = planner->base ? &net->layers[i] : &measured;
+        memset(layer, 0, sizeof *layer);
+        layer->kind = config->layers[i].kind;
+        layer->type = layer_type(layer->kind);
+        layer->index = i;
+        layer->fan_in = fan_in;
+        layer->units = config->layers[i].units;
+        layer->weight_exponent = -1;
+        layer->bias_exponent = -1;
+        layer->type->plan(net, layer, planner);
+        const uint64_t here =
+            binnet_gemm_scratch(net->kernels, net->batch_size, fan_in, layer->units);
+        const uint64_t packed =
+            binnet_gemm_interleaved_bytes(net->kernels, net->batch_size, layer->units);
+        if (layer->units > widest) widest = layer->units;
+        if (here > scratch) scratch = here;
+        if (packed > interleaved) interleaved = packed;
+        sums += 2 * sizeof(int64_t) * (uint64_t)layer->units;
+        fan_in = layer->units;
+    }
+    const uint64_t errors = widest * net->batch_size * sizeof *net->error;
+    net->targets = binnet_plan(planner, fan_in);
+    net->error = binnet_plan(planner, errors > sums ? errors : sums);
+    net->interleaved = binnet_plan(planner, interleaved);
+    net->peaks = binnet_plan(planner, net->parallel.n_workers * sizeof *net->peaks);
+    net->scratch = binnet_plan(planner, net->parallel.n_workers * scratch);
+    net->scratch_bytes = (size_t)scratch;
+}
+
+/* Plans a net for a checked configuration. `net` is the arena's, or the caller's to measure. */
+static uint64_t start_net(binnet_net *net, const binnet_config *config, uint8_t *base) {
+    const binnet_parallel serial = {NULL, NULL, 1};
+    memset(net, 0, sizeof *net);
+    net->seed = config->seed;
+    net->n_features = config->n_features;
+    net->n_layers = config->n_layers;
+    net->batch_size = config->batch_size;
+    net->kernels = config->kernels ? config->kernels : binnet_kernels_best();
+    net->parallel = config->parallel ? *config->parallel : serial;
+    binnet_planner planner = {base, 0, net->kernels->alignment};
+    binnet_plan(&planner, sizeof *net);
+    net->layers = binnet_plan(&planner, config->n_layers * sizeof *net->layers);
+    plan_net(net, config, &planner);
+    return planner.n_bytes;
+}
+
+binnet_status binnet_net_size(const binnet_config *config, size_t *n_bytes) {
+    const binnet_status status = check_config(config);
+    if (status != BINNET_OK) return status;
+    if (!n_bytes) return BINNET_ERR_ARGUMENT;
+    binnet_net measured;
+    const uint64_t n = start_net(&measured, config, NULL);
+    if (n > SIZE_MAX) return BINNET_ERR_LIMIT;
+    *n_bytes = (size_t)n;
+    return BINNET_OK;
+}
+
+/* Square root rounded to nearest. */
+static uint32_t root(uint32_t v) {
+    uint32_t r = 0;
+    while ((r + 1) * (r + 1) <= v) ++r;
+    return v - r * r > r ? r + 1 : r;
+}
+
+/* The output scale of each class, from its share of the rows (docs/algorithm.md, section 2). */
+static void set_targets(binnet_net *net, const uint32_t *counts) {
+    const uint32_t n_classes = binnet_output_layer(net)->units;
+    uint64_t total = 0;
+    for (uint32_t k = 0; k < n_classes; ++k) total += counts ? counts[k] : 1u;
+    int32_t halvings = 0;
+    while (total >> halvings > 0xffff) ++halvings;
+    const uint64_t n = total >> halvings ? total >> halvings : 1;
+    for (uint32_t k = 0; k < n_classes; ++k) {
+        const uint64_t c = (uint64_t)(counts ? counts[k] : 1u) >> halvings;
+        const uint32_t target = root((uint32_t)(9216 * c * (n - c) / (n * n)));
+        net->targets[k] = (uint8_t)(target < 2 ? 2 : target);
+    }
+    binnet_output_layer(net)->target = net->targets;
+}
+
+binnet_status binnet_net_init(binnet_net **net, void *arena, size_t n_bytes,
+                              const binnet_config *config) {
+    size_t needed;
+    const binnet_status status = binnet_net_size(config, &needed);
+    if (status != BINNET_OK) return status;
+    if (!net || !arena) return BINNET_ERR_ARGUMENT;
+    if ((uintptr_t)arena % BINNET_ALIGNMENT != 0) return BINNET_ERR_ALIGNMENT;
+    if (n_bytes < needed) return BINNET_ERR_BUFFER_SIZE;
+    binnet_net *n = arena;
+    start_net(n, config, arena);
+    set_targets(n, config->class_counts);
+    for (uint32_t i = 0; i < n->n_layers; ++i) n->layers[i].type->init(n, &n->layers[i]);
+    *net = n;
+    return BINNET_OK;
+}
+
+/* ---- Passes -------------------------------------------------------------------------------- */
+
+static binnet_input layer_input(const binnet_net *net, uint32_t i, const uint8_t *x) {
+    const binnet_input features = {x, net->n_features, 0};
+    if (i == 0) return features;
+    const binnet_input activations = {net->layers[i - 1].activation, net->layers[i - 1].units, 1};
+    return activations;
+}
+
+static void forward(binnet_net *net, const uint8_t *x, uint32_t n_rows, int calibrate) {
+    for (uint32_t i = 0; i < net->n_layers; ++i)
+        net->layers[i].type->forward(net, &net->layers[i], layer_input(net, i, x), n_rows,
+                                     calibrate);
+}
+
+binnet_status binnet_net_train_step(binnet_net *net, const uint8_t *x, const uint16_t *labels,
+                                    uint32_t n_rows, uint32_t rate_exponent, uint64_t *loss) {
+    if (!net || !x || !labels || n_rows < 1 || n_rows > net->batch_size ||
+        rate_exponent > BINNET_MAX_RATE_EXPONENT)
+        return BINNET_ERR_ARGUMENT;
+    for (uint32_t b = 0; b < n_rows; ++b)
+        if (labels[b] >= binnet_output_layer(net)->units) return BINNET_ERR_LABEL;
+    forward(net, x, n_rows, 0);
+    const uint64_t sum = binnet_loss(net, labels, n_rows);
+    for (uint32_t i = net->n_layers; i-- > 0;)
+        net->layers[i].type->backward(net, &net->layers[i], layer_input(net, i, x), n_rows,
+                                      rate_exponent);
+    ++net->step;
+    net->n_calibrations = 0; /* the error took the place of the calibration sums */
+    if (loss) *loss = sum;
+    return BINNET_OK;
+}
+
+uint32_t binnet_net_step(const binnet_net *net) { return net->step; }
+
+uint32_t binnet_rate_exponent(uint32_t first, uint32_t last, uint32_t step, uint32_t n_steps) {
+    if (step >= n_steps) return last;
+    return first + (uint32_t)((uint64_t)(last - first + 1) * step / n_steps);
+}
+
+binnet_status binnet_net_calibrate(binnet_net *net, const uint8_t *x, uint32_t n_rows) {
+    if (!net || !x || n_rows < 2 || n_rows > net->batch_size || net->n_calibrations == 65535)
+        return BINNET_ERR_ARGUMENT;
+    if (net->n_calibrations == 0) {
+        int64_t *sums = (int64_t *)(void *)net->error;
+        for (uint32_t i = 0; i < net->n_layers; ++i) {
+            binnet_layer_state *layer = &net->layers[i];
+            memset(sums, 0, 2 * sizeof *sums * layer->units);
+            layer->mean_sum = sums;
+            layer->spread_sum = sums + layer->units;
+            sums += 2 * (size_t)layer->units;
+        }
+    }
+    forward(net, x, n_rows, 1);
+    ++net->n_calibrations;
+    return BINNET_OK;
+}
