@@ -1,0 +1,504 @@
+"""The learning rule of docs/algorithm.md, written from that text alone: slow, plain, all integers.
+
+Functions are named as in the text and stand under the number of its section. All arrays are int64,
+in which nothing here can overflow; `bounded` asserts the limits of section 10, which say that the
+library's narrower types do not either. B rows, N fan-in, M fan-out: arrays over units are [M], over
+a batch [B][M], weights [M][N]; k and scale = (j, sgn, k) hold one value per unit.
+"""
+
+import struct
+import zlib
+from dataclasses import dataclass
+from itertools import pairwise
+from math import isqrt
+
+import numpy as np
+
+MASK32 = 0xFFFFFFFF
+INITIAL_W, INITIAL_BETA, OUTER, ERROR, UPDATE_W, UPDATE_BETA, ROW_ORDER = range(7)  # purposes
+DENSE = 1  # FORMAT.md, kind of layer
+
+
+def integers(v):
+    return np.asarray(v, dtype=np.int64)
+
+
+def bounded(v, limit):
+    """Section 10: `v`, after asserting abs(v) < limit."""
+    assert v.dtype == np.int64
+    assert np.all(np.abs(v) < limit), (np.abs(v).max(), limit)
+    return v
+
+
+# Section 1: primitives
+
+
+def bitlen(v):
+    v = integers(v)
+    assert np.all(v >= 0)
+    bits = np.zeros_like(v)
+    while np.any(v):
+        bits += v > 0
+        v = v >> 1
+    return bits
+
+
+def shift(v, k):
+    v, k = integers(v), integers(k)
+    right, left = np.maximum(k, 0), np.maximum(-k, 0)
+    return ((v << left) + ((1 << right) >> 1)) >> right
+
+
+def divide(v, d):
+    v, d = integers(v), integers(d)
+    assert np.all(d > 0)
+    return (2 * v + d) // (2 * d)
+
+
+def clamp(v, lo, hi):
+    return np.clip(integers(v), lo, hi)
+
+
+def stochastic(v, k, r):
+    return (shift(v, integers(k) - 8) + r) >> 8
+
+
+def ap2(v):
+    """2^b rounds up where abs(v) > 2^b · sqrt(2), or v^2 > 2^(2b + 1); never are they equal."""
+    v = integers(v)
+    b = np.maximum(bitlen(np.abs(v)) - 1, 0)
+    return np.sign(v) << (b + (v * v > (2 << (2 * b))))
+
+
+def threefry(key, counter, rounds=13):
+    """Threefry-2x32: two words from two words of key and two of counter, any of them arrays."""
+    k0, k1 = integers(key[0]), integers(key[1])
+    schedule = (k0, k1, k0 ^ k1 ^ 0x1BD11BDA)
+    x0, x1 = (integers(counter[0]) + k0) & MASK32, (integers(counter[1]) + k1) & MASK32
+    for i in range(rounds):
+        rotation = (13, 15, 26, 6, 17, 29, 16, 24)[i % 8]
+        x0 = (x0 + x1) & MASK32
+        x1 = x0 ^ ((x1 << rotation | x1 >> (32 - rotation)) & MASK32)
+        if i % 4 == 3:
+            n = (i + 1) // 4
+            x0 = (x0 + schedule[n % 3]) & MASK32
+            x1 = (x1 + schedule[(n + 1) % 3] + n) & MASK32
+    return x0, x1
+
+
+def stream_key(seed, step, purpose, layer):
+    return threefry((seed & MASK32, seed >> 32), (step, purpose + 256 * layer))
+
+
+def random_bytes(seed, step, purpose, layer, rows, cols):
+    """Bytes 0 .. 255 of one stream, [rows][cols]."""
+    blocks, row = np.arange(-(-cols // 8), dtype=np.int64), np.arange(rows, dtype=np.int64)
+    words = threefry(stream_key(seed, step, purpose, layer), (blocks[None, :], row[:, None]))
+    words = np.stack(words, axis=-1)  # [rows][blocks][2]
+    octets = words[..., None] >> integers([0, 8, 16, 24]) & 255  # [rows][blocks][2][4]
+    return octets.reshape(rows, -1)[:, :cols]
+
+
+# Section 2: state
+
+
+@dataclass
+class Layer:
+    W: np.ndarray  # [M][N] latent weights, Q15
+    beta: np.ndarray  # [M] biases
+    T: np.ndarray  # [M] targets
+    e_W: int = -1
+    e_beta: int = -1
+
+
+def root(v):
+    """Square root, rounded to nearest: v > (r + 1/2)^2 exactly if v > r^2 + r."""
+    r = isqrt(v)
+    return r + (v > r * r + r)
+
+
+def class_targets(class_counts):
+    n = sum(class_counts)
+    assert n > 0
+    assert min(class_counts) >= 0
+    s = max(0, n.bit_length() - 16)
+    n1, shares = n >> s, [c >> s for c in class_counts]
+    return integers([max(2, root(9216 * c * (n1 - c) // n1**2)) for c in shares])
+
+
+def little_endian_i16(octets):
+    """[rows][2n] bytes to [rows][n] values."""
+    low, high = octets[:, 0::2], octets[:, 1::2]
+    return ((low | high << 8) ^ 0x8000) - 0x8000
+
+
+# Section 3: forward
+
+
+BELOW = integers([33280, 34304, 35840, 38912, 45056, 53248, 59392, 62464, 64512, 65536])
+FACTOR_J = integers([0, 5, 4, 3, 2, 1, 3, 4, 5, 0])
+FACTOR_SGN = integers([0, 1, 1, 1, 1, 1, -1, -1, -1, 0])
+FACTOR_D = integers([0, 5, 4, 3, 2, 1, 2, 3, 4, -1])
+
+
+def two_power(T, s16):
+    """T / s as (j, sgn, k): scaled(c) = c · 2^j + sgn · c, to be divided by 2^k."""
+    v = np.maximum(0, bitlen(s16) - 16)
+    Q = (integers(T) << 24) // (s16 >> v)
+    L = bitlen(Q)
+    mant = (Q << 16) >> L
+    assert np.all(bitlen(mant) == 16)
+    row = np.searchsorted(BELOW, mant, side="right")  # the first with mant < below
+    return FACTOR_J[row], FACTOR_SGN[row], 21 + v - L + FACTOR_D[row]
+
+
+def scaled(c, scale):
+    j, sgn, _ = scale
+    return (integers(c) << j) + sgn * c
+
+
+def statistics(z):
+    """Step 3: mean and 16 · 5/4 · mean absolute deviation of each unit."""
+    mu = divide(z.sum(axis=0), len(z))
+    c = bounded(z - mu, 1 << 25)
+    return mu, bounded(np.maximum(16, divide(20 * np.abs(c).sum(axis=0), len(z))), 1 << 30)
+
+
+def normalise(c, scale):
+    return clamp(shift(bounded(scaled(c, scale), 1_110_000_000), scale[2]), -127, 127)
+
+
+def add_bias(z_hat, beta):
+    return z_hat + (beta + 128 >> 8)
+
+
+def features(x, n_features, batch_size):
+    x = np.asarray(x)
+    assert x.dtype == np.uint8
+    assert x.ndim == 2 and x.shape[1] == n_features
+    assert 1 <= len(x) <= batch_size
+    return integers(x)
+
+
+@dataclass
+class Trace:
+    """What the backward pass needs of one layer's forward pass."""
+
+    x: np.ndarray  # [B][N] of the outer product: features, or twice the activations
+    w: np.ndarray  # [M][N] propagated weights, ±1
+    mu: np.ndarray
+    s16: np.ndarray
+    scale: tuple
+    z_hat: np.ndarray
+    y: np.ndarray
+
+    @property
+    def a(self):
+        return clamp(self.y, 0, 127)
+
+
+def forward(layers, x):
+    traces, a = [], x
+    for layer in layers:
+        w = np.where(layer.W >= 0, integers(1), integers(-1))
+        z = bounded(a @ w.T, 1 << 24)
+        mu, s16 = statistics(z)
+        scale = two_power(layer.T, s16)
+        z_hat = normalise(z - mu, scale)
+        traces.append(Trace(x, w, mu, s16, scale, z_hat, add_bias(z_hat, layer.beta)))
+        a = traces[-1].a
+        x = 2 * a
+    return traces
+
+
+# Sections 4 to 7: loss, backward, update
+
+
+def squared_hinge(y, labels):
+    """Section 4: the loss and the error at the scores."""
+    t = np.where(labels[:, None] == np.arange(y.shape[1]), integers(1), integers(-1))
+    h = np.maximum(0, 32 - t * y)
+    return int((h * h).sum()), bounded(-t * h * 64, 1 << 15)
+
+
+def norm_backward(g, z_hat, T):
+    """Section 5, steps 1 to 3: dβ, and the error e at the normalised units before the scale."""
+    B = len(g)
+    d_beta = bounded(g.sum(axis=0), 1 << 30)
+    P = (g * ap2(z_hat)).sum(axis=0)
+    q = divide(divide(5 * P, 4 * B), T)
+    c1 = g - np.sign(z_hat) * q
+    return d_beta, clamp(c1 - divide(c1.sum(axis=0), B), -32767, 32767)
+
+
+def quantise_error(e, scale, r):
+    """Section 5, step 4: δ, int8 with one exponent for the layer."""
+    x, k = scaled(np.abs(e).max(axis=0), scale), scale[2]
+    if not np.any(x > 0):
+        return np.zeros_like(e)
+    E = (bitlen(x) - k)[x > 0].max()
+    k = np.minimum(k + E - 7, 31)
+    v = bounded(scaled(e, scale), 1 << 21)
+    bounded(shift(v, k - 8), (1 << 15) + 1)
+    return clamp(stochastic(v, k, r), -127, 127)
+
+
+def weights_backward(delta, w):
+    """Section 6: the error at the previous layer's y, inside and outside its linear range."""
+    M = len(w)
+    D = bounded(delta @ w, 1 << 23)
+    return clamp(shift(D, bitlen(127 * M) - 15), -32767, 32767)
+
+
+def stochastic_power(x, r):
+    """Section 7, step 1: a power of two or 0, of expectation x / 2."""
+    u = x + (r & ((1 << np.maximum(bitlen(x) - 1, 1)) - 1)) >> 1
+    return (1 << bitlen(u)) >> 1
+
+
+def clipped_step(gradient, e, k, r):
+    """Section 7, steps 2 and 3: the gradient within ±2^(e+1), divided by 2^k."""
+    clipped = clamp(gradient, -2 << e, 2 << e)
+    bounded(shift(clipped, k - 8), (1 << 24) + 1)
+    return stochastic(clipped, k, r)
+
+
+def exponent(gradient, before):
+    top = int(np.abs(gradient).max())
+    return top.bit_length() - 1 if top else before
+
+
+# Section 8: order of rows, learning rate
+
+
+def row_order(seed, epoch, n):
+    key = stream_key(seed, epoch, ROW_ORDER, 0)
+    i = np.arange(n, dtype=np.int64)
+    j, pending, attempt = np.zeros_like(i), i > 0, 0
+    while np.any(pending):
+        word, _ = threefry(key, (attempt, i))
+        candidate = word & ((1 << bitlen(i)) - 1)
+        won = pending & (candidate <= i)
+        j[won] = candidate[won]
+        pending, attempt = pending & ~won, attempt + 1
+    order = list(range(n))
+    for a in range(n - 1, 0, -1):
+        b = int(j[a])
+        order[a], order[b] = order[b], order[a]
+    return integers(order)
+
+
+def rate_exponent(h0, h1, step, total):
+    return min(h1, h0 + (h1 - h0 + 1) * step // total)
+
+
+class ReferenceNet:
+    def __init__(self, n_features, units, batch_size, seed, class_counts=None):
+        """Section 2, initial values. `units` ends with the number of classes."""
+        counts = [1] * units[-1] if class_counts is None else [int(c) for c in class_counts]
+        assert all(1 <= n <= 65536 for n in [n_features, *units])
+        assert len(counts) == units[-1] >= 2
+        assert 1 <= len(units) <= 32
+        assert 1 <= batch_size <= 32768
+        assert 0 <= seed < 1 << 64
+        self.n_features, self.batch_size, self.seed, self.step = n_features, batch_size, seed, 0
+        self.layers, self.calibration = [], []
+        for index, (N, M) in enumerate(pairwise([n_features, *units])):
+            W = np.maximum(-32767, little_endian_i16(self._random(INITIAL_W, index, M, 2 * N)))
+            beta = little_endian_i16(self._random(INITIAL_BETA, index, 1, 2 * M))[0] >> 2
+            self.layers.append(Layer(W, beta, np.full(M, 32, dtype=np.int64)))
+        output = self.layers[-1]
+        output.T, output.beta = class_targets(counts), np.zeros_like(output.beta)
+
+    def _random(self, purpose, layer, rows, cols):
+        return random_bytes(self.seed, self.step, purpose, layer, rows, cols)
+
+    def train_step(self, x, labels, h):
+        """Sections 3 to 7 on one batch, at the learning rate 2^-h. Returns the loss."""
+        assert h >= 0
+        assert self.step < MASK32
+        self.calibration = []
+        traces = forward(self.layers, features(x, self.n_features, self.batch_size))
+        loss, g = squared_hinge(traces[-1].y, integers(labels))
+        for index in reversed(range(len(traces))):
+            layer, trace = self.layers[index], traces[index]
+            if index < len(traces) - 1:
+                g = np.where((trace.a > 0) & (trace.a < 127), g, 0)
+            d_beta, e = norm_backward(g, trace.z_hat, layer.T)
+            delta = quantise_error(e, trace.scale, self._random(ERROR, index, *e.shape))
+            if index > 0:
+                g = weights_backward(delta, trace.w)
+            p = stochastic_power(trace.x, self._random(OUTER, index, *trace.x.shape))
+            self._update(index, bounded(delta.T @ p, 1 << 29), d_beta, h)
+        self.step += 1
+        return loss
+
+    def _update(self, index, G, d_beta, h):
+        """Section 7, steps 2 and 3. The exponents are those of the step before."""
+        layer = self.layers[index]
+        if layer.e_W >= 0:
+            r = self._random(UPDATE_W, index, *G.shape)
+            change = clipped_step(G, layer.e_W, layer.e_W + h - 15, r)
+            layer.W = clamp(layer.W - change, -32767, 32767)
+        if layer.e_beta >= 0:
+            r = self._random(UPDATE_BETA, index, 1, len(d_beta))[0]
+            change = clipped_step(d_beta, layer.e_beta, layer.e_beta + h - 14, r)
+            layer.beta = clamp(layer.beta - change, -24576, 24576)
+        layer.e_W = exponent(G, layer.e_W)
+        layer.e_beta = exponent(d_beta, layer.e_beta)
+
+    def calibrate(self, x):
+        """Section 9."""
+        traces = forward(self.layers, features(x, self.n_features, self.batch_size))
+        self.calibration.append([np.stack([trace.mu, trace.s16]) for trace in traces])
+
+    def model(self):
+        assert self.calibration, "calibrate first"
+        deployed = []
+        for layer, seen in zip(self.layers, zip(*self.calibration, strict=True), strict=True):
+            mean, s16 = divide(sum(seen), len(seen))
+            scale = two_power(layer.T, s16)
+            deployed.append(Deployed(mean, layer.beta, scale, layer.W >= 0))
+        return write_model(self.n_features, deployed)
+
+    def checkpoint(self):
+        sizes = (self.batch_size, self.n_features, len(self.layers))
+        body = struct.pack("<QIIII", self.seed, self.step, *sizes)
+        for layer in self.layers:
+            body += struct.pack("<IIii", DENSE, len(layer.W), layer.e_W, layer.e_beta)
+        body += padded(self.layers[-1].T.astype("u1").tobytes())
+        for layer in self.layers:
+            body += padded(layer.beta.astype("<i2").tobytes() + layer.W.astype("<i2").tobytes())
+        return seal(b"BINNETCK", body)
+
+    @classmethod
+    def restore(cls, data):
+        net, take = cls.__new__(cls), Reader(data, b"BINNETCK")
+        (net.seed,) = take("<u8", 1).tolist()
+        net.step, net.batch_size, net.n_features, n_layers = take("<u4", 4).tolist()
+        within(net.batch_size, 1, 32768)
+        heads = take.heads(net.n_features, n_layers, 4)
+        targets = within(take("u1", heads[-1, 1]), 2, 48)
+        net.layers, net.calibration, N = [], [], net.n_features
+        for _, M, e_W, e_beta in heads.tolist():
+            take.align()
+            within([e_W, e_beta], -1, 29)
+            beta = within(take("<i2", M), -24576, 24576)
+            W = within(take("<i2", M * N), -32767, 32767).reshape(M, N)
+            net.layers.append(Layer(W, beta, np.full(M, 32, dtype=np.int64), e_W, e_beta))
+            N = M
+        net.layers[-1].T = targets
+        same_bytes(data, net.checkpoint())  # so padding is zero and nothing trails
+        return net
+
+
+# FORMAT.md: what both files share
+
+
+def padded(data):
+    return data + bytes(-len(data) % 4)
+
+
+def seal(magic, body):
+    data = magic + struct.pack("<IIQ", 1, 0, 24 + len(body) + 4) + body
+    return data + struct.pack("<I", zlib.crc32(data))
+
+
+def within(v, lo, hi):
+    if not np.all((lo <= integers(v)) & (integers(v) <= hi)):
+        raise ValueError("not a valid file")
+    return v
+
+
+def same_bytes(data, expected):
+    if data != expected:
+        raise ValueError("not a valid file")
+
+
+class Reader:
+    """Hands out the fields of a file in order, after checking what frames them."""
+
+    def __init__(self, data, magic):
+        self.data, self.at = data, 24
+        same_bytes(data, seal(magic, data[24:-4]))
+
+    def __call__(self, dtype, count):
+        dtype = np.dtype(dtype)
+        within(self.at + dtype.itemsize * int(count), 0, len(self.data) - 4)
+        v = np.frombuffer(self.data, dtype, int(count), self.at)
+        self.at += v.nbytes
+        return v if dtype.names or dtype.itemsize == 8 else integers(v)
+
+    def align(self):
+        self.at += -self.at % 4
+
+    def heads(self, n_features, n_layers, words):
+        within(n_features, 1, 65536)
+        within(n_layers, 1, 32)
+        heads = self("<i4", n_layers * words).reshape(n_layers, words)
+        within(heads[:, 0], DENSE, DENSE)
+        within(heads[:, 1], 1, 65536)
+        within(heads[-1, 1], 2, 65536)
+        return heads
+
+
+# FORMAT.md and section 9: deployed model
+
+
+@dataclass
+class Deployed:
+    mean: np.ndarray
+    beta: np.ndarray
+    scale: tuple  # (j, sgn, k)
+    bits: np.ndarray  # [M][N] bool, True is +1
+
+
+UNIT = np.dtype([("mean", "<i4"), ("bias", "<i2"), ("k", "i1"), ("term", "i1")])
+
+
+def write_model(n_features, layers):
+    body = struct.pack("<II", n_features, len(layers))
+    for layer in layers:
+        body += struct.pack("<II", DENSE, len(layer.bits))
+    for layer in layers:
+        j, sgn, k = layer.scale
+        unit = np.empty(len(layer.bits), dtype=UNIT)
+        unit["mean"], unit["bias"], unit["k"], unit["term"] = layer.mean, layer.beta, k, sgn * j
+        packed = np.packbits(layer.bits, axis=1, bitorder="little")
+        body += padded(unit.tobytes() + packed.tobytes())
+    return seal(b"BINNETMD", body)
+
+
+def read_model(data):
+    take, layers = Reader(data, b"BINNETMD"), []
+    n_features, n_layers = take("<u4", 2).tolist()
+    N = n_features
+    for _, M in take.heads(n_features, n_layers, 2).tolist():
+        unit = take(UNIT, M)
+        mean, beta, k, term = (integers(unit[name]) for name in UNIT.names)
+        within(mean, -255 * N, 255 * N)
+        within(beta, -24576, 24576)
+        within(k, -8, 30)
+        within(np.isin(term, (0, 1, 2, 3, 4, 5, -3, -4, -5)), 1, 1)
+        packed = take("u1", M * (-(-N // 8))).reshape(M, -1).astype(np.uint8)
+        take.align()
+        bits = np.unpackbits(packed, axis=1, count=N, bitorder="little")
+        layers.append(Deployed(mean, beta, (np.abs(term), np.sign(term), k), bits > 0))
+        N = M
+    same_bytes(data, write_model(n_features, layers))  # so padding is zero and nothing trails
+    return n_features, layers
+
+
+def predict(model_bytes, x):
+    """Section 9: scores (8192 is the margin 1) and the first class of largest score."""
+    n_features, layers = read_model(model_bytes)
+    a = features(x, n_features, len(x))
+    for layer in layers:
+        w = np.where(layer.bits, integers(1), integers(-1))
+        c = bounded(a @ w.T - layer.mean, 1 << 25)
+        a = clamp(add_bias(normalise(c, layer.scale), layer.beta), 0, 127)
+    k = layers[-1].scale[2]
+    v, limit = scaled(c, layers[-1].scale), 1 << (30 - np.maximum(8 - k, 0))
+    v = np.where(k < 8, clamp(v, -limit, limit), v)
+    scores = bounded(shift(v, k - 8) + layers[-1].beta, 1 << 31)
+    return scores.astype(np.int32), scores.argmax(axis=1)
