@@ -1,0 +1,215 @@
+"""The only importer of the compiled core: arrays in, arrays and bytes out, statuses to exceptions."""
+
+# SPDX-License-Identifier: BSD-3-Clause
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from typing import Any
+
+import numpy as np
+from joblib import effective_n_jobs
+from numpy.typing import NDArray
+
+from pybinnet._core import ffi, lib
+
+_PREDICT_ROWS = 256  # rows at a time: their activations stay in the second-level cache
+_ISAS = ("portable", "avx2", "avx512", "neon")
+
+SCORE_UNIT = 8192  # a deployed score of the margin 1
+MAX_CLASSES = lib.BINNET_MAX_UNITS
+MAX_BATCH = lib.BINNET_MAX_BATCH
+MAX_RATE_EXPONENT = lib.BINNET_MAX_RATE_EXPONENT
+
+
+def version() -> str:
+    """Return the version of the compiled core."""
+    number = lib.binnet_version()
+    return f"{number >> 16}.{number >> 8 & 255}.{number & 255}"
+
+
+def has_openmp() -> bool:
+    """Return whether training can use more than one thread."""
+    return bool(lib.pybinnet_has_openmp())
+
+
+@cache
+def _named_kernels(name: str) -> Any:
+    if not name:
+        return lib.binnet_kernels_best()
+    if name not in _ISAS:
+        raise ValueError(f"BINNET_ISA={name!r} is unknown; use one of {', '.join(_ISAS)}, or unset it")
+    kernels = lib.binnet_kernels_find(name.encode())
+    if kernels == ffi.NULL:
+        best = isa_name(lib.binnet_kernels_best())
+        raise ValueError(
+            f"BINNET_ISA={name!r} is not supported by this processor or build; "
+            f"unset it to use the best, {best!r}"
+        )
+    return kernels
+
+
+def kernels() -> Any:
+    """Return the kernel table: the one that BINNET_ISA names, else the fastest here."""
+    return _named_kernels(os.environ.get("BINNET_ISA", ""))
+
+
+def isa_name(table: Any = None) -> str:
+    """Return the name of a kernel table; by default of the one in use."""
+    name: bytes = ffi.string(lib.binnet_kernels_name(kernels() if table is None else table))
+    return name.decode()
+
+
+def _check(status: int, what: str) -> None:
+    if status != lib.BINNET_OK:
+        raise ValueError(f"{what}: {ffi.string(lib.binnet_status_text(status)).decode()}")
+
+
+def _buffer(n_bytes: int) -> NDArray[np.uint8]:
+    """Zeroed bytes that begin at a cache line."""
+    raw = np.zeros(n_bytes + 64, dtype=np.uint8)
+    start = -raw.ctypes.data % 64
+    return raw[start : start + n_bytes]
+
+
+def _pointer(kind: str, array: NDArray[Any]) -> Any:
+    return ffi.from_buffer(f"{kind}[]", array)
+
+
+def row_order(seed: int, epoch: int, n_rows: int) -> NDArray[np.uint32]:
+    """Return the order in which an epoch takes its rows."""
+    order = np.empty(n_rows, dtype=np.uint32)
+    _check(
+        lib.binnet_row_order(seed, epoch, n_rows, _pointer("uint32_t", order)), "binnet_row_order"
+    )
+    return order
+
+
+class Net:
+    """A net in training, in an arena of its own.
+
+    Parameters
+    ----------
+    n_features : int
+    units : tuple of int
+        Units of each layer; the last are the classes.
+    batch_size : int
+        The most rows of a step.
+    seed : int
+        From 0 to 2**64 - 1.
+    class_counts : ndarray of shape (n_classes,)
+        Training rows of each class.
+    n_jobs : int or None
+        Threads, with joblib's meaning.
+    """
+
+    def __init__(
+        self,
+        n_features: int,
+        units: tuple[int, ...],
+        batch_size: int,
+        seed: int,
+        class_counts: NDArray[Any],
+        n_jobs: int | None = None,
+    ) -> None:
+        layers = ffi.new("binnet_layer[]", [(lib.BINNET_DENSE, n) for n in units])
+        counts = np.ascontiguousarray(class_counts, dtype=np.uint32)
+        n_workers = min(effective_n_jobs(n_jobs), lib.BINNET_MAX_WORKERS)
+        parallel = ffi.new("binnet_parallel *")
+        parallel.run = lib.pybinnet_parallel_run
+        parallel.n_workers = n_workers
+        config = ffi.new("binnet_config *")
+        config.seed = seed
+        config.n_features = n_features
+        config.n_layers = len(units)
+        config.batch_size = batch_size
+        config.layers = layers
+        config.class_counts = _pointer("uint32_t", counts)
+        config.kernels = kernels()
+        config.parallel = parallel if n_workers > 1 else ffi.NULL
+        size = ffi.new("size_t *")
+        what = f"a net of {n_features} features and layers of {list(units)} units"
+        _check(lib.binnet_net_size(config, size), what)
+        self.n_bytes = int(size[0])
+        self._arena = _buffer(self.n_bytes)
+        net = ffi.new("binnet_net **")
+        _check(lib.binnet_net_init(net, _pointer("uint8_t", self._arena), size[0], config), what)
+        self._net = net[0]
+        self._batch_size = batch_size
+        self._loss = ffi.new("uint64_t *")
+
+    @property
+    def step(self) -> int:
+        """Steps trained so far."""
+        return int(lib.binnet_net_step(self._net))
+
+    def train_step(
+        self, x: NDArray[np.uint8], labels: NDArray[np.uint16], rate_exponent: int
+    ) -> int:
+        """Train on a batch at the rate ``2**-rate_exponent``; return the loss, 1024 a squared margin."""
+        status = lib.binnet_net_train_step(
+            self._net,
+            _pointer("uint8_t", x),
+            _pointer("uint16_t", labels),
+            len(x),
+            rate_exponent,
+            self._loss,
+        )
+        _check(status, "binnet_net_train_step")
+        return int(self._loss[0])
+
+    def calibrate(self, x: NDArray[np.uint8]) -> None:
+        """Measure the normalisation statistics of the present weights on training rows."""
+        for start in range(0, len(x), self._batch_size):
+            batch = x[start : start + self._batch_size]
+            if start and len(batch) < self._batch_size:
+                break  # a short batch would weigh as much as a full one
+            status = lib.binnet_net_calibrate(self._net, _pointer("uint8_t", batch), len(batch))
+            _check(status, "binnet_net_calibrate")
+
+    def checkpoint(self) -> bytes:
+        """Return the training state."""
+        out = np.empty(lib.binnet_checkpoint_size(self._net), dtype=np.uint8)
+        status = lib.binnet_checkpoint_write(self._net, _pointer("uint8_t", out), out.size)
+        _check(status, "binnet_checkpoint_write")
+        return out.tobytes()
+
+    def restore(self, checkpoint: bytes) -> None:
+        """Go back to a training state of a net of the same configuration."""
+        source = ffi.from_buffer(checkpoint)
+        _check(lib.binnet_checkpoint_read(self._net, source, len(checkpoint)), "the checkpoint")
+
+    def model(self) -> bytes:
+        """Return the deployed model. Calibrate first."""
+        out = np.empty(lib.binnet_model_size(self._net), dtype=np.uint8)
+        status = lib.binnet_model_write(self._net, _pointer("uint8_t", out), out.size)
+        _check(status, "binnet_model_write")
+        return out.tobytes()
+
+
+def rate_exponent(first: int, last: int, step: int, n_steps: int) -> int:
+    """Return the learning-rate exponent of a step."""
+    return int(lib.binnet_rate_exponent(first, last, step, n_steps))
+
+
+def predict_scores(model: bytes, x: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """Return the scores of rows, shape (n_rows, n_classes), `SCORE_UNIT` being the margin 1."""
+    opened = ffi.new("binnet_model *")
+    source = ffi.from_buffer(model)
+    _check(lib.binnet_model_open(opened, source, len(model), kernels()), "the model")
+    if x.shape[1] != opened.n_features:
+        raise ValueError(f"the model takes {opened.n_features} features, got {x.shape[1]}")
+    scores = np.empty((len(x), opened.n_classes), dtype=np.int32)
+    n_bytes = lib.binnet_model_scratch_size(opened, max(1, min(len(x), _PREDICT_ROWS)))
+    status = lib.binnet_model_predict(
+        opened,
+        _pointer("uint8_t", np.ascontiguousarray(x)),
+        len(x),
+        _pointer("int32_t", scores),
+        ffi.NULL,
+        _pointer("uint8_t", _buffer(n_bytes)),
+        n_bytes,
+    )
+    _check(status, "binnet_model_predict")
+    return scores
