@@ -14,21 +14,29 @@
  *
  * A complete training program:
  *
- *     static uint64_t arena[2048];                               // the library never allocates
+ *     static uint64_t arena[1600]; // 12800 bytes; binnet_net_size says how many are needed
+ *     static uint8_t flash[1024];  // binnet_model_size, likewise
  *     const binnet_layer layers[] = {{BINNET_DENSE, 32}, {BINNET_DENSE, 10}};
- *     binnet_config config = {.seed = 1, .n_features = 64, .n_layers = 2, .batch_size = 32,
- *                             .layers = layers};
+ *     const binnet_config config = {.seed = 1, .n_features = 64, .n_layers = 2, .batch_size = 32,
+ *                                   .layers = layers, .kernels = binnet_kernels_find("portable")};
  *     binnet_net *net;
  *     if (binnet_net_init(&net, arena, sizeof arena, &config) != BINNET_OK) { ... }
  *     for (uint32_t t = 0; t < 1000; ++t)
  *         binnet_net_train_step(net, next_rows(), next_labels(), 32,
- *                               binnet_rate_exponent(3, 11, t, 1000), NULL);
- *     binnet_net_calibrate(net, some_rows, 32);
- *     binnet_model_write(net, flash_page, sizeof flash_page);
+ *                               binnet_rate_exponent(3, 9, t, 1000), NULL);
+ *     binnet_net_calibrate(net, some_rows(), 32);
+ *     binnet_model_write(net, flash, sizeof flash);
+ *
+ * And of prediction:
+ *
+ *     binnet_model model;
+ *     uint16_t digit;
+ *     if (binnet_model_open(&model, flash, n_bytes, NULL) != BINNET_OK) { ... }
+ *     binnet_model_predict(&model, row, 1, NULL, &digit, scratch, sizeof scratch);
  *
  * Rules that hold everywhere: sizes of buffers are in bytes and are checked; on any error the
- * outputs are untouched; nothing allocates, prints, locks, or keeps mutable globals; two threads may
- * use two nets, or one opened model, at the same time. All arithmetic is fixed to the bit in
+ * outputs are untouched; nothing allocates, prints, locks, or keeps mutable globals; two threads
+ * may use two nets, or one opened model, at the same time. All arithmetic is fixed to the bit in
  * docs/algorithm.md: every target, kernel and thread count computes the same bytes.
  */
 #ifndef BINNET_H

@@ -15,9 +15,10 @@ static void plan(binnet_net *net, binnet_layer_state *layer, binnet_planner *pla
     layer->activation = hidden ? binnet_plan(planner, values) : NULL;
 }
 
-static int16_t random16(const uint8_t *bytes) {
-    const int16_t v = binnet_get16(bytes);
-    return v == -32768 ? (int16_t)-32767 : v;
+/* Uniform in a quarter of the int16 range: weights start where few updates turn them, biases within
+ * a standard deviation. */
+static int16_t initial(const uint8_t *random, uint32_t i) {
+    return (int16_t)binnet_floor_shift(binnet_get16(random + 2 * (i & 3)), 2);
 }
 
 static void init(binnet_net *net, binnet_layer_state *layer) {
@@ -27,14 +28,11 @@ static void init(binnet_net *net, binnet_layer_state *layer) {
     for (uint32_t m = 0; m < layer->units; ++m)
         for (uint32_t n = 0; n < layer->fan_in; ++n) {
             if ((n & 3) == 0) binnet_rng_blocks(&weights, m, n >> 2, 1, random);
-            const int16_t w = random16(random + 2 * (n & 3));
-            layer->latent[(size_t)m * layer->fan_in + n] = w;
+            layer->latent[(size_t)m * layer->fan_in + n] = initial(random, n);
         }
     for (uint32_t m = 0; m < layer->units; ++m) {
         if ((m & 3) == 0) binnet_rng_blocks(&biases, 0, m >> 2, 1, random);
-        layer->bias[m] = 0;
-        if (layer->activation)
-            layer->bias[m] = (int16_t)binnet_floor_shift(binnet_get16(random + 2 * (m & 3)), 2);
+        layer->bias[m] = layer->activation ? initial(random, m) : 0;
     }
     binnet_pack_latent(layer);
 }

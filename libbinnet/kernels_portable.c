@@ -3,6 +3,10 @@
  * SPDX-License-Identifier: BSD-3-Clause */
 #include "internal.h"
 
+static uint32_t bit(const uint8_t *bits, uint32_t i) {
+    return (uint32_t)bits[i >> 3] >> (i & 7) & 1u;
+}
+
 /* sum of w · a = 2 · (sum of a where w is +1) - (sum of a). */
 static void forward(const binnet_tile *tile) {
     for (uint32_t b = 0; b < tile->n_rows; ++b) {
@@ -12,8 +16,7 @@ static void forward(const binnet_tile *tile) {
         for (uint32_t u = 0; u < tile->n_columns; ++u) {
             const uint8_t *bits = tile->bits + u * tile->bits_stride;
             uint32_t positive = 0;
-            for (uint32_t n = 0; n < tile->depth; ++n)
-                positive += a[n] & (0u - (bits[n >> 3] >> (n & 7) & 1u));
+            for (uint32_t n = 0; n < tile->depth; ++n) positive += a[n] & (0u - bit(bits, n));
             tile->out[b * tile->out_stride + u] = (int32_t)(positive + positive) - total;
         }
     }
@@ -30,8 +33,7 @@ static void backward(const binnet_tile *tile) {
             const uint8_t *bits = tile->bits + m * tile->bits_stride;
             const int32_t twice = delta[m] + delta[m];
             if (twice == 0) continue;
-            for (uint32_t n = 0; n < tile->n_columns; ++n)
-                out[n] += twice & -(int32_t)(bits[n >> 3] >> (n & 7) & 1u);
+            for (uint32_t n = 0; n < tile->n_columns; ++n) out[n] += twice & -(int32_t)bit(bits, n);
         }
     }
 }
@@ -62,9 +64,9 @@ static uint32_t update(const binnet_update *u) {
         const int32_t step = binnet_stochastic(binnet_clamp(g, -u->rule.limit, u->rule.limit),
                                                u->rule.shift, u->random[n]);
         const int32_t w = binnet_clamp(u->latent[n] - step, -32767, 32767);
-        const unsigned bit = 1u << (n & 7);
+        const unsigned mask = 1u << (n & 7);
         u->latent[n] = (int16_t)w;
-        u->bits[n >> 3] = (uint8_t)((u->bits[n >> 3] & ~bit) | (w >= 0 ? bit : 0));
+        u->bits[n >> 3] = (uint8_t)((u->bits[n >> 3] & ~mask) | (w >= 0 ? mask : 0));
     }
     return largest;
 }

@@ -304,7 +304,7 @@ class ReferenceNet:
         self.n_features, self.batch_size, self.seed, self.step = n_features, batch_size, seed, 0
         self.layers, self.calibration = [], []
         for index, (N, M) in enumerate(pairwise([n_features, *units])):
-            W = np.maximum(-32767, little_endian_i16(self._random(INITIAL_W, index, M, 2 * N)))
+            W = little_endian_i16(self._random(INITIAL_W, index, M, 2 * N)) >> 2
             beta = little_endian_i16(self._random(INITIAL_BETA, index, 1, 2 * M))[0] >> 2
             self.layers.append(Layer(W, beta, np.full(M, 32, dtype=np.int64)))
         output = self.layers[-1]

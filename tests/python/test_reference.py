@@ -2,18 +2,13 @@
 
 import math
 import struct
-import sys
 import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
+import reference as ref
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-import reference as ref
 
 BYTES = np.arange(256, dtype=np.int64)
 
