@@ -1,0 +1,365 @@
+/* The public interface as a C program uses it: training, checkpoint, model, and what is refused.
+ * SPDX-License-Identifier: BSD-3-Clause */
+#include "binnet.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int failures;
+
+#define EXPECT(condition)                                                                          \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            ++failures;                                                                            \
+            printf("%s:%d: %s\n", __FILE__, __LINE__, #condition);                                 \
+        }                                                                                          \
+    } while (0)
+
+enum { FEATURES = 20, HIDDEN = 24, CLASSES = 3, BATCH = 32, ROWS = 96, STEPS = 150 };
+
+static const binnet_layer layers[] = {{BINNET_DENSE, HIDDEN}, {BINNET_DENSE, CLASSES}};
+static uint64_t arena[1 << 16], other_arena[1 << 16];
+static uint8_t x[ROWS * FEATURES];
+static uint16_t labels[ROWS];
+
+static binnet_config make_config(void) {
+    binnet_config config;
+    memset(&config, 0, sizeof config);
+    config.seed = 5;
+    config.n_features = FEATURES;
+    config.n_layers = 2;
+    config.batch_size = BATCH;
+    config.layers = layers;
+    return config;
+}
+
+/* Three classes of rows, told apart by which third of the columns is brighter. */
+static void make_data(void) {
+    const binnet_rng rng = binnet_rng_stream(1, 64, 0, 0);
+    for (uint32_t r = 0; r < ROWS; ++r) {
+        uint8_t bytes[24];
+        binnet_rng_blocks(&rng, r, 0, 3, bytes);
+        labels[r] = (uint16_t)(r % CLASSES);
+        for (uint32_t c = 0; c < FEATURES; ++c)
+            x[r * FEATURES + c] = (uint8_t)(bytes[c] / 2 + (c % CLASSES == r % CLASSES ? 127 : 0));
+    }
+}
+
+static void train(binnet_net *net, uint32_t first, uint32_t last) {
+    for (uint32_t t = first; t < last; ++t) {
+        const size_t row = (t % 3) * BATCH;
+        EXPECT(binnet_net_train_step(net, x + row * FEATURES, labels + row, BATCH,
+                                     binnet_rate_exponent(3, 9, t, STEPS), NULL) == BINNET_OK);
+    }
+}
+
+static void calibrate(binnet_net *net) {
+    for (size_t row = 0; row < ROWS; row += BATCH)
+        EXPECT(binnet_net_calibrate(net, x + row * FEATURES, BATCH) == BINNET_OK);
+}
+
+static void *checkpoint_of(const binnet_net *net, size_t *n_bytes) {
+    *n_bytes = binnet_checkpoint_size(net);
+    void *bytes = malloc(*n_bytes);
+    EXPECT(binnet_checkpoint_write(net, bytes, *n_bytes - 1) == BINNET_ERR_BUFFER_SIZE);
+    EXPECT(binnet_checkpoint_write(net, bytes, *n_bytes) == BINNET_OK);
+    return bytes;
+}
+
+/* A second thread's worth of tasks, in the least convenient order. */
+static void run_backwards(void *pool, uint32_t n_workers, uint32_t n_tasks, binnet_task task,
+                          void *context) {
+    ++*(int *)pool;
+    while (n_tasks-- > 0) task(context, n_tasks, n_tasks % n_workers);
+}
+
+static void test_training(void) {
+    binnet_config config = make_config();
+    binnet_net *net, *other;
+    size_t needed, n_bytes, n_other;
+    EXPECT(binnet_net_size(&config, &needed) == BINNET_OK && needed <= sizeof arena);
+    EXPECT(binnet_net_init(&net, arena, needed, &config) == BINNET_OK);
+    uint64_t first_loss, loss;
+    EXPECT(binnet_net_train_step(net, x, labels, BATCH, 3, &first_loss) == BINNET_OK);
+    train(net, 1, STEPS);
+    EXPECT(binnet_net_step(net) == STEPS);
+    uint8_t *whole = checkpoint_of(net, &n_bytes);
+
+    /* Stopped half way, saved, restored elsewhere, run by other workers: the same bytes. */
+    int calls = 0;
+    const binnet_parallel parallel = {run_backwards, &calls, 3};
+    config.parallel = &parallel;
+    EXPECT(binnet_net_init(&other, other_arena, sizeof other_arena, &config) == BINNET_OK);
+    EXPECT(binnet_net_train_step(other, x, labels, BATCH, 3, NULL) == BINNET_OK);
+    train(other, 1, STEPS / 2);
+    uint8_t *half = checkpoint_of(other, &n_other);
+    EXPECT(binnet_net_init(&other, other_arena, sizeof other_arena, &config) == BINNET_OK);
+    EXPECT(binnet_checkpoint_read(other, half, n_other) == BINNET_OK);
+    train(other, STEPS / 2, STEPS);
+    uint8_t *resumed = checkpoint_of(other, &n_other);
+    EXPECT(n_other == n_bytes && memcmp(whole, resumed, n_bytes) == 0);
+    EXPECT(calls > 0);
+
+    EXPECT(binnet_net_train_step(net, x, labels, BATCH, 9, &loss) == BINNET_OK);
+    EXPECT(loss < first_loss / 4);
+    free(whole), free(half), free(resumed);
+}
+
+/* The run of tests/golden.py; the values are those of tests/vectors/golden.json. */
+static void test_golden(void) {
+    enum { N = 100, B = 50, T = 20 };
+    static const binnet_layer golden_layers[] = {
+        {BINNET_DENSE, 70}, {BINNET_DENSE, 33}, {BINNET_DENSE, 26}};
+    static uint8_t rows[2][B * N], record[1 << 16];
+    uint32_t counts[26];
+    binnet_config config = make_config();
+    binnet_net *net;
+    for (int k = 0; k < 26; ++k) counts[k] = k == 0 ? 5 : k == 1 ? 100 : 20;
+    config.seed = ((uint64_t)1 << 40) + 5;
+    config.n_features = N;
+    config.n_layers = 3;
+    config.batch_size = B;
+    config.layers = golden_layers;
+    config.class_counts = counts;
+    EXPECT(binnet_net_init(&net, arena, sizeof arena, &config) == BINNET_OK);
+    for (uint32_t t = 0; t < T; ++t) {
+        const binnet_rng pixels = binnet_rng_stream(1, 64, 0, t);
+        const binnet_rng classes = binnet_rng_stream(1, 65, 0, t);
+        uint8_t *batch = rows[t > 0]; /* keeps the first batch, then the latest */
+        uint16_t targets[B];
+        for (uint32_t b = 0; b < B; ++b) {
+            uint8_t bytes[104];
+            binnet_rng_blocks(&pixels, b, 0, 13, bytes);
+            memcpy(batch + b * N, bytes, N);
+            binnet_rng_blocks(&classes, b, 0, 1, bytes);
+            targets[b] = bytes[0] % 26;
+        }
+        EXPECT(binnet_net_train_step(net, batch, targets, t == T - 1 ? 17 : B,
+                                     binnet_rate_exponent(3, 9, t, T), NULL) == BINNET_OK);
+    }
+    size_t n = binnet_checkpoint_size(net);
+    EXPECT(binnet_checkpoint_write(net, record, sizeof record) == BINNET_OK);
+    EXPECT(memcmp(record + n - 4, "\x9c\x9d\x67\x83", 4) == 0);
+}
+
+static void test_checkpoint_refusals(void) {
+    binnet_config config = make_config();
+    binnet_net *net;
+    size_t n_bytes, n_after;
+    EXPECT(binnet_net_init(&net, arena, sizeof arena, &config) == BINNET_OK);
+    train(net, 0, 3);
+    uint8_t *good = checkpoint_of(net, &n_bytes);
+    uint8_t *bad = malloc(n_bytes + 1);
+    train(net, 3, 5);
+    uint8_t *before = checkpoint_of(net, &n_after);
+    for (size_t i = 0; i < n_bytes; ++i) {
+        memcpy(bad, good, n_bytes);
+        bad[i] ^= (uint8_t)(1u << i % 8);
+        const binnet_status status = binnet_checkpoint_read(net, bad, n_bytes);
+        EXPECT(status == (i < 8                   ? BINNET_ERR_KIND
+                          : i < 12                ? BINNET_ERR_VERSION
+                          : i >= 16 && i < 16 + 8 ? BINNET_ERR_TRUNCATED
+                                                  : BINNET_ERR_CHECKSUM));
+    }
+    memcpy(bad, good, n_bytes);
+    for (size_t n = 0; n <= n_bytes + 1; ++n)
+        if (n != n_bytes)
+            EXPECT(binnet_checkpoint_read(net, bad, n) ==
+                   (n < 8 ? BINNET_ERR_KIND : BINNET_ERR_TRUNCATED));
+    EXPECT(binnet_checkpoint_read(net, NULL, n_bytes) == BINNET_ERR_ARGUMENT);
+    uint8_t *after = checkpoint_of(net, &n_after);
+    EXPECT(memcmp(before, after, n_after) == 0); /* a refused checkpoint changes nothing */
+    config.seed = 6;
+    EXPECT(binnet_net_init(&net, arena, sizeof arena, &config) == BINNET_OK);
+    EXPECT(binnet_checkpoint_read(net, good, n_bytes) == BINNET_ERR_MISMATCH);
+    free(good), free(bad), free(before), free(after);
+}
+
+static void test_model(void) {
+    const binnet_config config = make_config();
+    binnet_net *net;
+    binnet_model model;
+    uint8_t bytes[2048], bad[2048];
+    static uint64_t scratch[1 << 16];
+    uint16_t classes[ROWS], classes_by_one[ROWS];
+    int32_t scores[ROWS * CLASSES];
+    size_t n_errors = ROWS;
+    EXPECT(binnet_net_init(&net, arena, sizeof arena, &config) == BINNET_OK);
+    train(net, 0, STEPS);
+    const size_t n_bytes = binnet_model_size(net);
+    EXPECT(n_bytes <= sizeof bytes);
+    EXPECT(binnet_model_write(net, bytes, sizeof bytes) == BINNET_ERR_STATE);
+    calibrate(net);
+    EXPECT(binnet_model_write(net, bytes, n_bytes - 1) == BINNET_ERR_BUFFER_SIZE);
+    EXPECT(binnet_model_write(net, bytes, sizeof bytes) == BINNET_OK);
+    train(net, 0, 1);
+    EXPECT(binnet_model_write(net, bad, sizeof bad) == BINNET_ERR_STATE); /* stale statistics */
+
+    EXPECT(binnet_model_open(&model, bytes, n_bytes, NULL) == BINNET_OK);
+    EXPECT(model.n_features == FEATURES && model.n_classes == CLASSES && model.n_layers == 2);
+    EXPECT(binnet_model_evaluate(&model, x, labels, ROWS, &n_errors, scratch, sizeof scratch) ==
+           BINNET_OK);
+    EXPECT(n_errors == 0);
+    EXPECT(binnet_model_predict(&model, x, ROWS, scores, classes, scratch, sizeof scratch) ==
+           BINNET_OK);
+    const size_t one_row = binnet_model_scratch_size(&model, 1);
+    EXPECT(binnet_model_predict(&model, x, ROWS, NULL, classes_by_one, scratch, one_row) ==
+           BINNET_OK);
+    EXPECT(memcmp(classes, classes_by_one, sizeof classes) == 0);
+    for (uint32_t r = 0; r < ROWS; ++r)
+        for (uint32_t k = 0; k < CLASSES; ++k)
+            EXPECT(scores[r * CLASSES + k] <= scores[r * CLASSES + classes[r]]);
+
+    /* An opened model may stand at any address. */
+    memcpy(bad + 1, bytes, n_bytes);
+    EXPECT(binnet_model_open(&model, bad + 1, n_bytes, binnet_kernels_find("portable")) ==
+           BINNET_OK);
+    EXPECT(binnet_model_predict(&model, x, ROWS, NULL, classes_by_one, scratch, sizeof scratch) ==
+           BINNET_OK);
+    EXPECT(memcmp(classes, classes_by_one, sizeof classes) == 0);
+
+    EXPECT(binnet_model_predict(&model, x, 1, NULL, classes, scratch, 16) ==
+           BINNET_ERR_BUFFER_SIZE);
+    EXPECT(binnet_model_predict(&model, x, 1, NULL, classes, (uint8_t *)scratch + 1,
+                                sizeof scratch - 8) == BINNET_ERR_ALIGNMENT);
+    EXPECT(binnet_model_predict(&model, NULL, 1, NULL, classes, scratch, sizeof scratch) ==
+           BINNET_ERR_ARGUMENT);
+    EXPECT(binnet_model_predict(&model, NULL, 0, NULL, NULL, scratch, sizeof scratch) == BINNET_OK);
+    labels[ROWS - 1] = CLASSES;
+    n_errors = 77;
+    EXPECT(binnet_model_evaluate(&model, x, labels, ROWS, &n_errors, scratch, sizeof scratch) ==
+           BINNET_ERR_LABEL);
+    EXPECT(n_errors == 77);
+    labels[ROWS - 1] = (ROWS - 1) % CLASSES;
+
+    binnet_model untouched;
+    memset(&untouched, 1, sizeof untouched);
+    for (size_t i = 0; i < n_bytes; ++i) {
+        memcpy(bad, bytes, n_bytes);
+        bad[i] ^= (uint8_t)(1u << i % 8);
+        EXPECT(binnet_model_open(&untouched, bad, n_bytes, NULL) != BINNET_OK);
+    }
+    for (size_t n = 0; n < n_bytes; ++n)
+        EXPECT(binnet_model_open(&untouched, bytes, n, NULL) ==
+               (n < 8 ? BINNET_ERR_KIND : BINNET_ERR_TRUNCATED));
+    memcpy(bad, "BINNETCK", 8);
+    EXPECT(binnet_model_open(&untouched, bad, n_bytes, NULL) == BINNET_ERR_KIND);
+    EXPECT(untouched.n_features == 0x01010101u);
+}
+
+static void test_config_refusals(void) {
+    binnet_layer wide[] = {{BINNET_DENSE, BINNET_MAX_UNITS + 1}, {BINNET_DENSE, 2}};
+    const binnet_layer unknown[] = {{99, 4}, {BINNET_DENSE, 2}};
+    const binnet_layer one_class[] = {{BINNET_DENSE, 4}, {BINNET_DENSE, 1}};
+    const binnet_config good = make_config();
+    binnet_config config = good;
+    binnet_net *net = NULL;
+    size_t n = 77, needed;
+    EXPECT(binnet_net_size(NULL, &n) == BINNET_ERR_ARGUMENT);
+    EXPECT(binnet_net_size(&good, NULL) == BINNET_ERR_ARGUMENT);
+#define REFUSED(member, value, status)                                                             \
+    config = good;                                                                                 \
+    config.member = value;                                                                         \
+    EXPECT(binnet_net_size(&config, &n) == status && n == 77);                                     \
+    EXPECT(binnet_net_init(&net, arena, sizeof arena, &config) == status && net == NULL)
+    REFUSED(n_features, 0, BINNET_ERR_ARGUMENT);
+    REFUSED(n_features, BINNET_MAX_FEATURES + 1, BINNET_ERR_LIMIT);
+    REFUSED(n_layers, 0, BINNET_ERR_ARGUMENT);
+    REFUSED(n_layers, BINNET_MAX_LAYERS + 1, BINNET_ERR_LIMIT);
+    REFUSED(batch_size, 0, BINNET_ERR_ARGUMENT);
+    REFUSED(batch_size, BINNET_MAX_BATCH + 1, BINNET_ERR_LIMIT);
+    REFUSED(layers, NULL, BINNET_ERR_ARGUMENT);
+    REFUSED(layers, wide, BINNET_ERR_LIMIT);
+    REFUSED(layers, unknown, BINNET_ERR_ARGUMENT);
+    REFUSED(layers, one_class, BINNET_ERR_ARGUMENT);
+    binnet_parallel parallel = {NULL, NULL, 1};
+    REFUSED(parallel, &parallel, BINNET_ERR_ARGUMENT);
+    parallel.run = run_backwards;
+    parallel.n_workers = BINNET_MAX_WORKERS + 1;
+    REFUSED(parallel, &parallel, BINNET_ERR_ARGUMENT);
+#undef REFUSED
+    EXPECT(binnet_net_size(&good, &needed) == BINNET_OK);
+    EXPECT(binnet_net_init(&net, arena, needed - 1, &good) == BINNET_ERR_BUFFER_SIZE);
+    EXPECT(binnet_net_init(&net, (uint8_t *)arena + 4, sizeof arena - 8, &good) ==
+           BINNET_ERR_ALIGNMENT);
+    EXPECT(binnet_net_init(&net, NULL, sizeof arena, &good) == BINNET_ERR_ARGUMENT && net == NULL);
+
+    EXPECT(binnet_net_init(&net, arena, needed, &good) == BINNET_OK);
+    size_t n_bytes;
+    uint8_t *before = checkpoint_of(net, &n_bytes);
+    uint64_t loss = 77;
+    const uint16_t wrong[2] = {0, CLASSES};
+    EXPECT(binnet_net_train_step(net, x, wrong, 2, 3, &loss) == BINNET_ERR_LABEL);
+    EXPECT(binnet_net_train_step(net, x, labels, 0, 3, &loss) == BINNET_ERR_ARGUMENT);
+    EXPECT(binnet_net_train_step(net, x, labels, BATCH + 1, 3, &loss) == BINNET_ERR_ARGUMENT);
+    EXPECT(binnet_net_train_step(net, x, labels, 2, 16, &loss) == BINNET_ERR_ARGUMENT);
+    EXPECT(binnet_net_train_step(net, NULL, labels, 2, 3, &loss) == BINNET_ERR_ARGUMENT);
+    EXPECT(binnet_net_calibrate(net, x, 1) == BINNET_ERR_ARGUMENT);
+    uint8_t *after = checkpoint_of(net, &n_bytes);
+    EXPECT(loss == 77 && memcmp(before, after, n_bytes) == 0);
+    free(before), free(after);
+}
+
+static void test_bits(void) {
+    enum { N = 3, BITS = 131 };
+    static const uint32_t sizes[] = {1, 63, 64, 65, 128, BITS};
+    const binnet_rng rng = binnet_rng_stream(3, 64, 0, 0);
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; ++s) {
+        const uint32_t n_bits = sizes[s];
+        int8_t a[N * BITS], b[N * BITS];
+        uint64_t packed_a[N * 3], packed_b[N * 3];
+        int32_t product[N * N];
+        uint8_t random[8];
+        for (uint32_t i = 0; i < N * n_bits; ++i) {
+            binnet_rng_blocks(&rng, 0, i, 1, random);
+            a[i] = (int8_t)(random[0] - 128);
+            b[i] = (int8_t)(random[1] - 128);
+        }
+        EXPECT(binnet_bits_pack(a, N, n_bits, packed_a) == BINNET_OK);
+        EXPECT(binnet_bits_pack(b, N, n_bits, packed_b) == BINNET_OK);
+        EXPECT(binnet_xnor_matmul(packed_a, N, packed_b, N, n_bits, NULL, product) == BINNET_OK);
+        for (uint32_t i = 0; i < N; ++i)
+            for (uint32_t j = 0; j < N; ++j) {
+                int32_t sum = 0;
+                for (uint32_t k = 0; k < n_bits; ++k)
+                    sum += (a[i * n_bits + k] >= 0) == (b[j * n_bits + k] >= 0) ? 1 : -1;
+                EXPECT(product[i * N + j] == sum);
+            }
+    }
+    EXPECT(binnet_bits_row_words(0) == 0 && binnet_bits_row_words(65) == 2);
+    EXPECT(binnet_bits_pack(NULL, 1, 1, NULL) == BINNET_ERR_ARGUMENT);
+    EXPECT(binnet_xnor_matmul(NULL, 1, NULL, 1, 1, NULL, NULL) == BINNET_ERR_ARGUMENT);
+}
+
+static void test_rest(void) {
+    uint32_t order[100];
+    int seen[100] = {0};
+    EXPECT(binnet_row_order(1, 2, 100, order) == BINNET_OK);
+    for (int i = 0; i < 100; ++i) seen[order[i]] = 1;
+    for (int i = 0; i < 100; ++i) EXPECT(seen[i]);
+    EXPECT(binnet_row_order(1, 2, 1, NULL) == BINNET_ERR_ARGUMENT);
+    EXPECT(binnet_rate_exponent(3, 11, 0, 90) == 3 && binnet_rate_exponent(3, 11, 9, 90) == 3);
+    EXPECT(binnet_rate_exponent(3, 11, 10, 90) == 4 && binnet_rate_exponent(3, 11, 89, 90) == 11);
+    EXPECT(binnet_rate_exponent(3, 11, 90, 90) == 11 && binnet_rate_exponent(3, 11, 0, 0) == 11);
+    EXPECT(binnet_kernels_find("portable") != NULL && binnet_kernels_find("sse9") == NULL);
+    EXPECT(binnet_kernels_find(NULL) == NULL);
+    EXPECT(strlen(binnet_kernels_name(binnet_kernels_best())) > 0);
+    for (int s = 0; s >= -12; --s)
+        EXPECT(strcmp(binnet_status_text((binnet_status)s), "unknown status") != 0);
+    EXPECT(binnet_version() ==
+           (BINNET_VERSION_MAJOR << 16 | BINNET_VERSION_MINOR << 8 | BINNET_VERSION_PATCH));
+}
+
+int main(void) {
+    make_data();
+    test_training();
+    test_golden();
+    test_checkpoint_refusals();
+    test_model();
+    test_config_refusals();
+    test_bits();
+    test_rest();
+    printf("%s\n", failures ? "FAILED" : "all passed");
+    return failures != 0;
+}

@@ -1,0 +1,288 @@
+/* Every kernel table that this processor can run equals the portable one, exactly, on random shapes, with operands that
+ * end at an inaccessible page.
+ * SPDX-License-Identifier: BSD-3-Clause */
+#define _DEFAULT_SOURCE
+#include "../../libbinnet/internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static binnet_rng stream;
+static uint32_t drawn;
+
+static uint32_t draw(uint32_t below) {
+    uint8_t bytes[8];
+    binnet_rng_blocks(&stream, 0, drawn++, 1, bytes);
+    return binnet_get32(bytes) % below;
+}
+
+/* Memory whose last byte is followed by an inaccessible page. */
+typedef struct guarded {
+    uint8_t *start, *map;
+    size_t map_bytes;
+} guarded;
+
+static guarded guard(size_t n_bytes) {
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    guarded g;
+    g.map_bytes = (n_bytes + page - 1) / page * page + page;
+    g.map = mmap(NULL, g.map_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (g.map == MAP_FAILED || mprotect(g.map + g.map_bytes - page, page, PROT_NONE) != 0) {
+        perror("mmap");
+        exit(1);
+    }
+    g.start = g.map + g.map_bytes - page - n_bytes;
+    return g;
+}
+
+static guarded random_bytes(size_t n_bytes) {
+    guarded g = guard(n_bytes);
+    for (size_t i = 0; i < n_bytes; ++i) g.start[i] = (uint8_t)draw(256);
+    return g;
+}
+
+/* int8 without -128, which no error is. */
+static guarded random_errors(size_t n) {
+    guarded g = random_bytes(n);
+    for (size_t i = 0; i < n; ++i)
+        if (g.start[i] == 128) g.start[i] = draw(2) ? 127 : 129;
+    return g;
+}
+
+static void release(guarded g) { munmap(g.map, g.map_bytes); }
+
+static int failures;
+
+static void expect(int equal, const char *table, const char *kernel, uint32_t a, uint32_t b,
+                   uint32_t c) {
+    if (equal) return;
+    ++failures;
+    printf("%s %s differs from portable at shape %u %u %u\n", table, kernel, (unsigned)a,
+           (unsigned)b, (unsigned)c);
+}
+
+/* Weight rows without stray bits beyond their end, as all rows are kept. */
+static guarded random_rows(uint32_t n_rows, uint32_t n_bits, size_t *stride) {
+    const uint32_t n_bytes = (n_bits + 7) / 8;
+    *stride = n_bytes + draw(3);
+    guarded g = random_bytes(n_rows * *stride - (*stride - n_bytes));
+    for (uint32_t r = 0; r < n_rows && n_bits % 8; ++r)
+        g.start[r * *stride + n_bytes - 1] &= (uint8_t)((1u << n_bits % 8) - 1u);
+    return g;
+}
+
+/* The sums of a whole product, whatever the table's tiles are: an epilogue that only stores. */
+typedef struct store {
+    int32_t *sums;
+    size_t stride;
+} store;
+
+static void keep(void *context, const binnet_result *r) {
+    const store *s = context;
+    for (uint32_t i = 0; i < r->n_rows; ++i)
+        memcpy(s->sums + (r->first_row + i) * s->stride + r->first_column, r->sums + i * r->stride,
+               r->n_columns * sizeof *s->sums);
+}
+
+typedef struct product {
+    int32_t *forward, *backward, *outer;
+} product;
+
+typedef struct operands {
+    guarded x, bits, delta;
+    size_t bits_stride;
+    uint32_t batch, fan_in, units, doubling;
+} operands;
+
+static product multiply(const binnet_kernels *kernels, const operands *o) {
+    const size_t scratch_bytes =
+        (size_t)binnet_gemm_scratch(kernels, o->batch, o->fan_in, o->units);
+    guarded scratch = guard((scratch_bytes + 63) & ~(size_t)63);
+    uint8_t *interleaved =
+        malloc((size_t)binnet_gemm_interleaved_bytes(kernels, o->batch, o->units) + 1);
+    product p = {malloc(sizeof(int32_t) * o->batch * o->units),
+                 malloc(sizeof(int32_t) * o->batch * o->fan_in),
+                 malloc(sizeof(int32_t) * o->units * o->fan_in)};
+    store s = {p.forward, o->units};
+    binnet_gemm gemm = {kernels,
+                        NULL,
+                        scratch.start,
+                        scratch_bytes,
+                        o->bits.start,
+                        o->bits_stride,
+                        o->fan_in,
+                        o->units,
+                        o->batch,
+                        keep,
+                        &s};
+    const binnet_input input = {o->x.start, o->fan_in, o->doubling};
+    const binnet_rng rng = binnet_rng_stream(1, BINNET_RANDOM_OUTER, 0, 0);
+    binnet_gemm_forward(&gemm, input);
+    s.sums = p.backward;
+    s.stride = o->fan_in;
+    binnet_gemm_backward(&gemm, (const int8_t *)o->delta.start);
+    s.sums = p.outer;
+    binnet_gemm_outer(&gemm, (const int8_t *)o->delta.start, interleaved, input, &rng);
+    free(interleaved);
+    release(scratch);
+    return p;
+}
+
+static void test_products(const binnet_kernels *kernels, uint32_t batch, uint32_t fan_in,
+                          uint32_t units) {
+    operands o;
+    o.batch = batch;
+    o.fan_in = fan_in;
+    o.units = units;
+    o.doubling = draw(2);
+    o.x = random_bytes((size_t)batch * fan_in);
+    for (size_t i = 0; o.doubling && i < (size_t)batch * fan_in; ++i) o.x.start[i] &= 127;
+    o.delta = random_errors((size_t)batch * units);
+    o.bits = random_rows(units, fan_in, &o.bits_stride);
+    const product a = multiply(kernels, &o), b = multiply(&binnet_kernels_portable, &o);
+    expect(!memcmp(a.forward, b.forward, sizeof(int32_t) * batch * units), kernels->name, "forward",
+           batch, fan_in, units);
+    expect(!memcmp(a.backward, b.backward, sizeof(int32_t) * batch * fan_in), kernels->name,
+           "backward", batch, fan_in, units);
+    expect(!memcmp(a.outer, b.outer, sizeof(int32_t) * units * fan_in), kernels->name, "outer",
+           batch, fan_in, units);
+    free(a.forward), free(a.backward), free(a.outer);
+    free(b.forward), free(b.backward), free(b.outer);
+    release(o.x), release(o.delta), release(o.bits);
+}
+
+static void test_update(const binnet_kernels *kernels, uint32_t n) {
+    guarded latent[2], bits[2];
+    guarded gradient = guard(n * sizeof(int32_t));
+    guarded random = random_bytes(n);
+    const int32_t exponent = (int32_t)draw(30);
+    const binnet_rule rule = {draw(8) != 0, (int32_t)(2u << exponent),
+                              exponent + (int32_t)draw(16) - 15};
+    uint32_t peak[2];
+    for (uint32_t i = 0; i < n; ++i) {
+        const int32_t g = (int32_t)(draw(1u << 30) >> draw(30));
+        ((int32_t *)(void *)gradient.start)[i] = draw(2) ? g : -g;
+    }
+    latent[0] = random_bytes(2 * (size_t)n);
+    latent[1] = guard(2 * (size_t)n);
+    for (uint32_t i = 0; i < n; ++i) {
+        int16_t *w = (int16_t *)(void *)latent[0].start + i;
+        if (*w == -32768 || draw(4) == 0) *w = draw(2) ? 32767 : -32767;
+    }
+    memcpy(latent[1].start, latent[0].start, 2 * (size_t)n);
+    for (int i = 0; i < 2; ++i) {
+        bits[i] = guard((n + 7) / 8);
+        memset(bits[i].start, 0, (n + 7) / 8);
+        const binnet_update u = {rule,          (int16_t *)(void *)latent[i].start,
+                                 bits[i].start, (const int32_t *)(const void *)gradient.start,
+                                 random.start,  n};
+        peak[i] = (i ? kernels : &binnet_kernels_portable)->update(&u);
+    }
+    expect(peak[0] == peak[1] && !memcmp(latent[0].start, latent[1].start, 2 * (size_t)n) &&
+               !memcmp(bits[0].start, bits[1].start, (n + 7) / 8),
+           kernels->name, "update", n, (uint32_t)exponent, (uint32_t)rule.apply);
+    for (int i = 0; i < 2; ++i) release(latent[i]), release(bits[i]);
+    release(gradient), release(random);
+}
+
+static void test_random(const binnet_kernels *kernels, uint32_t n_rows, uint32_t n_blocks) {
+    const uint32_t row = draw(1000), block = draw(1000);
+    guarded a = guard((size_t)n_rows * n_blocks * 8), b = guard((size_t)n_rows * n_blocks * 8);
+    kernels->random(a.start, &stream, row, n_rows, block, n_blocks);
+    binnet_kernels_portable.random(b.start, &stream, row, n_rows, block, n_blocks);
+    expect(!memcmp(a.start, b.start, (size_t)n_rows * n_blocks * 8), kernels->name, "random",
+           n_rows, n_blocks, 0);
+    release(a), release(b);
+}
+
+static void test_power_of_two(const binnet_kernels *kernels, uint32_t n, uint32_t doubling) {
+    guarded x = random_bytes(n), random = random_bytes(n), a = guard(n), b = guard(n);
+    for (uint32_t i = 0; i < n; ++i) x.start[i] = (uint8_t)(x.start[i] >> (draw(9) + doubling));
+    kernels->power_of_two(a.start, x.start, random.start, n, doubling);
+    binnet_kernels_portable.power_of_two(b.start, x.start, random.start, n, doubling);
+    expect(!memcmp(a.start, b.start, n), kernels->name, "power_of_two", n, doubling, 0);
+    release(x), release(random), release(a), release(b);
+}
+
+static void test_xor_count(const binnet_kernels *kernels, uint32_t n_words) {
+    guarded a = random_bytes(8 * (size_t)n_words), b = random_bytes(8 * (size_t)n_words);
+    const uint64_t *p = (const uint64_t *)(const void *)a.start;
+    const uint64_t *q = (const uint64_t *)(const void *)b.start;
+    expect(kernels->xor_count(p, q, n_words) == binnet_kernels_portable.xor_count(p, q, n_words),
+           kernels->name, "xor_count", n_words, 0, 0);
+    release(a), release(b);
+}
+
+/* The portable table against plain sums, so that the others are not compared with an error. */
+static void test_portable(uint32_t batch, uint32_t fan_in, uint32_t units) {
+    operands o;
+    o.batch = batch;
+    o.fan_in = fan_in;
+    o.units = units;
+    o.doubling = 0;
+    o.x = random_bytes((size_t)batch * fan_in);
+    o.delta = random_errors((size_t)batch * units);
+    o.bits = random_rows(units, fan_in, &o.bits_stride);
+    const product p = multiply(&binnet_kernels_portable, &o);
+    const int8_t *delta = (const int8_t *)o.delta.start;
+    const binnet_rng rng = binnet_rng_stream(1, BINNET_RANDOM_OUTER, 0, 0);
+#define WEIGHT(m, n) ((o.bits.start[(m) * o.bits_stride + (n) / 8] >> (n) % 8 & 1) * 2 - 1)
+    for (uint32_t b = 0; b < batch; ++b)
+        for (uint32_t m = 0; m < units; ++m) {
+            int32_t sum = 0;
+            for (uint32_t n = 0; n < fan_in; ++n) sum += WEIGHT(m, n) * o.x.start[b * fan_in + n];
+            expect(sum == p.forward[b * units + m], "portable", "forward", b, m, 0);
+        }
+    for (uint32_t b = 0; b < batch; ++b)
+        for (uint32_t n = 0; n < fan_in; ++n) {
+            int32_t sum = 0;
+            for (uint32_t m = 0; m < units; ++m) sum += WEIGHT(m, n) * delta[b * units + m];
+            expect(sum == p.backward[b * fan_in + n], "portable", "backward", b, n, 0);
+        }
+    for (uint32_t m = 0; m < units; ++m)
+        for (uint32_t n = 0; n < fan_in; ++n) {
+            int32_t sum = 0;
+            for (uint32_t b = 0; b < batch; ++b) {
+                uint8_t random[8];
+                binnet_rng_blocks(&rng, b, n / 8, 1, random);
+                const uint32_t code = binnet_power_code(o.x.start[b * fan_in + n], random[n % 8]);
+                sum += delta[b * units + m] * (code ? 1 << (code - 1) : 0);
+            }
+            expect(sum == p.outer[m * fan_in + n], "portable", "outer", m, n, 0);
+        }
+#undef WEIGHT
+    free(p.forward), free(p.backward), free(p.outer);
+    release(o.x), release(o.delta), release(o.bits);
+}
+
+int main(void) {
+    static const uint32_t edges[] = {1, 2, 3, 4, 5, 7, 8, 15, 16, 17, 31, 33, 63, 64, 65, 127, 130};
+    static const char *const names[] = {"avx2", "avx512", "neon"};
+    enum { N_EDGES = sizeof edges / sizeof *edges };
+    stream = binnet_rng_stream(7, 64, 0, 0);
+    test_portable(5, 37, 19);
+    test_portable(33, 16, 3);
+    for (size_t t = 0; t < sizeof names / sizeof *names; ++t) {
+        const binnet_kernels *kernels = binnet_kernels_find(names[t]);
+        if (!kernels) {
+            printf("SKIPPED: %s is not supported by this processor or build\n", names[t]);
+            continue;
+        }
+        const int before = failures;
+        for (uint32_t i = 0; i < N_EDGES; ++i) {
+            test_products(kernels, edges[i], edges[draw(N_EDGES)], edges[draw(N_EDGES)]);
+            test_products(kernels, edges[draw(N_EDGES)], edges[i], edges[draw(N_EDGES)]);
+            test_products(kernels, edges[draw(N_EDGES)], edges[draw(N_EDGES)], edges[i]);
+        }
+        for (uint32_t i = 0; i < 40; ++i)
+            test_products(kernels, 1 + draw(140), 1 + draw(300), 1 + draw(300));
+        for (uint32_t i = 0; i < 400; ++i) test_update(kernels, 1 + draw(64));
+        for (uint32_t i = 0; i < 100; ++i) test_random(kernels, 1 + draw(9), 1 + draw(20));
+        for (uint32_t i = 0; i < 200; ++i) test_power_of_two(kernels, draw(200), draw(2));
+        for (uint32_t i = 0; i < 100; ++i) test_xor_count(kernels, draw(70));
+        printf("%s: %s\n", names[t], failures == before ? "equals portable" : "DIFFERS");
+    }
+    return failures != 0;
+}

@@ -1,0 +1,57 @@
+"""The golden training run: what every implementation, kernel and target must make of it.
+
+`tests/vectors/golden.json` has the SHA-256 of its checkpoint and model. tests/c/test_api.c makes
+the same run. To renew the values after a change of the rule: ``python tests/golden.py``, which
+takes them from the reference.
+"""
+
+# SPDX-License-Identifier: BSD-3-Clause
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import reference
+
+FILE = Path(__file__).parent / "vectors" / "golden.json"
+FEATURES, UNITS, BATCH, SEED, STEPS = 100, (70, 33, 26), 50, 2**40 + 5, 20
+COUNTS = [5, 100] + [20] * 24
+
+
+def batch(step):
+    """Features and labels of a step; the last batch is short."""
+    rows = BATCH if step < STEPS - 1 else 17
+    x = reference.random_bytes(1, step, 64, 0, rows, FEATURES).astype(np.uint8)
+    labels = reference.random_bytes(1, step, 65, 0, rows, 8)[:, 0] % UNITS[-1]
+    return x, labels.astype(np.uint16)
+
+
+def run(net):
+    """Train and calibrate; return checkpoint and model."""
+    for step in range(STEPS):
+        x, labels = batch(step)
+        net.train_step(x, labels, reference.rate_exponent(3, 9, step, STEPS))
+    checkpoint = net.checkpoint()
+    net.calibrate(batch(0)[0])
+    net.calibrate(batch(1)[0])
+    return checkpoint, net.model()
+
+
+def digests(checkpoint, model):
+    """What golden.json holds."""
+    return {
+        "checkpoint_sha256": hashlib.sha256(checkpoint).hexdigest(),
+        "checkpoint_crc32": f"{int.from_bytes(checkpoint[-4:], 'little'):08x}",
+        "model_sha256": hashlib.sha256(model).hexdigest(),
+        "model_crc32": f"{int.from_bytes(model[-4:], 'little'):08x}",
+    }
+
+
+def expected():
+    return json.loads(FILE.read_text("utf-8"))
+
+
+if __name__ == "__main__":
+    net = reference.ReferenceNet(FEATURES, list(UNITS), BATCH, SEED, COUNTS)
+    FILE.write_text(json.dumps(digests(*run(net)), indent=2) + "\n", "utf-8")
