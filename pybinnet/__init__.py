@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 from pybinnet._engine import version as _version
-from pybinnet._estimators import BinaryConnectClassifier, EpochInfo
+from pybinnet._estimators import BinaryConnectClassifier
 from pybinnet._features import PiecewiseLinearEncoder
+from pybinnet._training import EpochInfo
 
 __all__ = ["BinaryConnectClassifier", "EpochInfo", "PiecewiseLinearEncoder"]
 __version__ = _version()

@@ -1,4 +1,4 @@
-"""The only importer of the compiled core: arrays in, arrays and bytes out, statuses to exceptions."""
+"""The only importer of the compiled core: arrays in, bytes out, statuses to exceptions."""
 
 # SPDX-License-Identifier: BSD-3-Clause
 
@@ -18,7 +18,8 @@ _PREDICT_ROWS = 256  # rows at a time: their activations stay in the second-leve
 _ISAS = ("portable", "avx2", "avx512", "neon")
 
 SCORE_UNIT = 8192  # a deployed score of the margin 1
-MAX_CLASSES = lib.BINNET_MAX_UNITS
+MAX_UNITS = lib.BINNET_MAX_UNITS
+MAX_LAYERS = lib.BINNET_MAX_LAYERS
 MAX_BATCH = lib.BINNET_MAX_BATCH
 MAX_RATE_EXPONENT = lib.BINNET_MAX_RATE_EXPONENT
 
@@ -39,7 +40,9 @@ def _named_kernels(name: str) -> Any:
     if not name:
         return lib.binnet_kernels_best()
     if name not in _ISAS:
-        raise ValueError(f"BINNET_ISA={name!r} is unknown; use one of {', '.join(_ISAS)}, or unset it")
+        raise ValueError(
+            f"BINNET_ISA={name!r} is unknown; use one of {', '.join(_ISAS)}, or unset it"
+        )
     kernels = lib.binnet_kernels_find(name.encode())
     if kernels == ffi.NULL:
         best = isa_name(lib.binnet_kernels_best())
@@ -147,7 +150,7 @@ class Net:
     def train_step(
         self, x: NDArray[np.uint8], labels: NDArray[np.uint16], rate_exponent: int
     ) -> int:
-        """Train on a batch at the rate ``2**-rate_exponent``; return the loss, 1024 a squared margin."""
+        """Train on a batch at the rate ``2**-rate_exponent``; return the loss, in 1/1024."""
         status = lib.binnet_net_train_step(
             self._net,
             _pointer("uint8_t", x),

@@ -5,51 +5,21 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.metrics import accuracy_score
-from sklearn.model_selection import train_test_split
-from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
-from tqdm.auto import tqdm
 
 from pybinnet import _engine
 from pybinnet._features import PiecewiseLinearEncoder
+from pybinnet._training import EpochInfo, Training, hidden_sizes
 
-_CALIBRATION_ROWS = 8192  # training rows that re-estimate the statistics before each deployment
-_MIN_EPOCHS = 20  # of max_iter="auto"
-_MIN_UPDATES = 3000  # likewise, for data of few rows
 _PROBABILITY_SLOPE = 2.0  # of the softmax in predict_proba
-
-
-@dataclass(frozen=True)
-class EpochInfo:
-    """What a callback of `BinaryConnectClassifier` is told after each epoch.
-
-    Attributes
-    ----------
-    epoch : int
-        Epochs done, from 1.
-    n_epochs : int
-        Epochs that are planned.
-    loss : float
-        Mean squared hinge loss of the epoch's training rows.
-    validation_score : float or None
-        Accuracy of the deployed network on the validation rows; None without early stopping.
-    """
-
-    epoch: int
-    n_epochs: int
-    loss: float
-    validation_score: float | None
 
 
 class BinaryConnectClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -86,14 +56,14 @@ class BinaryConnectClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[m
         Share of hidden units left out in a training step.
 
     batch_size : int or "auto", default="auto"
-        The most rows of a training step, 2 to 32768. "auto" takes 128, and 16 to 64 below 2048 rows. The rows of an
-        epoch are divided evenly over its steps.
+        The most rows of a training step, 2 to 32768. "auto" takes 128, and 16 to 64 below 2048
+        rows. The rows of an epoch are divided evenly over its steps.
 
-    learning_rate_init : float, default=2**-3
+    learning_rate_init : float, default=2**-4
         Learning rate at the start, as a share of the weight range. It decays exponentially in
         powers of two, to which this is rounded; 2**-15 to 1.
 
-    learning_rate_final : float, default=2**-11
+    learning_rate_final : float, default=2**-10
         Learning rate at the end, likewise; not above `learning_rate_init`.
 
     max_iter : int or "auto", default="auto"
@@ -101,8 +71,8 @@ class BinaryConnectClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[m
         3000 steps.
 
     early_stopping : bool, default=False
-        Whether to set `validation_fraction` of the rows aside, stop when their score has not improved for
-        `n_iter_no_change` epochs, and keep the network that scored best.
+        Whether to set `validation_fraction` of the rows aside, stop when their score has not
+        improved for `n_iter_no_change` epochs, and keep the network that scored best.
 
     validation_fraction : float, default=0.1
         Share of the rows set aside; between 0 and 1. Only with `early_stopping`.
@@ -114,15 +84,15 @@ class BinaryConnectClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[m
         By how much the validation score must rise to count as an improvement.
 
     warm_start : bool, default=False
-        Whether `fit` goes on from `checkpoint_` of the previous call instead of new weights. The classes and
-        columns must be the same.
+        Whether `fit` goes on from `checkpoint_` of the previous call instead of new weights. The
+        classes and columns must be the same.
 
     shuffle : bool, default=True
         Whether each epoch takes the rows in a new order.
 
     n_jobs : int or None, default=None
-        Threads in training. None is 1 unless in a joblib context, -1 is all processors. The result does not
-        depend on it.
+        Threads in training. None is 1 unless in a joblib context, -1 is all processors. The result
+        does not depend on it.
 
     random_state : int, RandomState instance or None, default=None
         Determines initial weights, row order, roundings and the validation rows. Pass an int for
@@ -132,7 +102,8 @@ class BinaryConnectClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[m
         Whether to show a progress bar with loss and validation score.
 
     callbacks : iterable of callable or None, default=None
-        Each is called after every epoch with an `EpochInfo`; one that returns True ends the training.
+        Each is called after every epoch with an `EpochInfo`; one that returns True ends the
+        training.
 
     Attributes
     ----------
@@ -155,10 +126,11 @@ class BinaryConnectClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[m
         Loss of the last epoch.
 
     loss_curve_ : list of float
-        Mean squared hinge loss of each epoch: the sum over the classes of ``max(0, 1 - margin)**2``.
+        Mean squared hinge loss of each epoch: ``max(0, 1 - margin)**2``, summed over the classes.
 
     validation_scores_ : list of float or None
-        Accuracy of the deployed network on the validation rows after each epoch; None without `early_stopping`.
+        Accuracy of the deployed network on the validation rows after each epoch; None without
+        `early_stopping`.
 
     model_ : bytes
         The deployed network in the file format of libbinnet.
@@ -173,15 +145,16 @@ class BinaryConnectClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[m
 
     Notes
     -----
-    uint8 data (such as images) enters the network as it is. Other data is encoded by `PiecewiseLinearEncoder`, so
-    no scaling is needed. Every layer is followed by L1 batch normalisation, whose statistics are measured again on
-    training rows when training ends.
+    uint8 data (such as images) enters the network as it is. Other data is encoded by
+    `PiecewiseLinearEncoder`, so no scaling is needed. Every layer is followed by L1 batch
+    normalisation, whose statistics are measured again on training rows when training ends.
 
     References
     ----------
-    .. [1] M. Courbariaux, Y. Bengio and J.-P. David, "BinaryConnect: training deep neural networks with binary
-       weights during propagations", NIPS 2015.
-    .. [2] Z. Lin, M. Courbariaux, R. Memisevic and Y. Bengio, "Neural networks with few multiplications", ICLR 2016.
+    .. [1] M. Courbariaux, Y. Bengio and J.-P. David, "BinaryConnect: training deep neural networks
+       with binary weights during propagations", NIPS 2015.
+    .. [2] Z. Lin, M. Courbariaux, R. Memisevic and Y. Bengio, "Neural networks with few
+       multiplications", ICLR 2016.
 
     Examples
     --------
@@ -195,6 +168,15 @@ class BinaryConnectClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[m
     True
     """
 
+    classes_: NDArray[Any]
+    encoder_: PiecewiseLinearEncoder
+    n_iter_: int
+    loss_: float
+    loss_curve_: list[float]
+    validation_scores_: list[float] | None
+    model_: bytes
+    checkpoint_: bytes
+
     def __init__(
         self,
         hidden_layer_sizes: tuple[int, ...] = (256, 256),
@@ -206,8 +188,8 @@ class BinaryConnectClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[m
         quantized_backprop: bool = True,
         dropout: float = 0.0,
         batch_size: int | str = "auto",
-        learning_rate_init: float = 2**-3,
-        learning_rate_final: float = 2**-11,
+        learning_rate_init: float = 2**-4,
+        learning_rate_final: float = 2**-10,
         max_iter: int | str = "auto",
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
@@ -270,10 +252,10 @@ class BinaryConnectClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[m
         classes, labels = np.unique(targets, return_inverse=True)
         if len(classes) < 2:
             raise ValueError(
-                f"y has only one class, {classes[0]!r}; BinaryConnectClassifier needs 2 or more"
+                f"y has only one class, {classes[0]}; BinaryConnectClassifier needs 2 or more"
             )
-        if len(classes) > _engine.MAX_CLASSES - 1:
-            raise ValueError(f"y has {len(classes)} classes; at most {_engine.MAX_CLASSES - 1} work")
+        if len(classes) > _engine.MAX_UNITS - 1:
+            raise ValueError(f"y has {len(classes)} classes; at most {_engine.MAX_UNITS - 1} work")
         if warm and not np.array_equal(classes, self.classes_):
             raise ValueError(
                 f"warm_start=True needs the classes of the previous fit, {self.classes_}, "
@@ -281,7 +263,7 @@ class BinaryConnectClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[m
             )
         encoder = self.encoder_ if warm else PiecewiseLinearEncoder().fit(rows)
         features = encoder.transform(rows)
-        training = _Training(self, features, labels.astype(np.uint16), len(classes), warm)
+        training = Training(self, features, labels.astype(np.uint16), len(classes), warm)
         training.run()
 
         self.classes_ = classes
@@ -290,7 +272,7 @@ class BinaryConnectClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[m
         self.loss_curve_ = training.losses
         self.loss_ = training.losses[-1] if training.losses else math.nan
         self.validation_scores_ = training.scores if self.early_stopping else None
-        self._seed, self._batch_size, self._class_counts = training.configuration
+        self._configuration = training.configuration
         self.checkpoint_ = training.checkpoint
         self.model_ = training.model
         return self
@@ -311,7 +293,7 @@ class BinaryConnectClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[m
         """
         margins = self._margins(X)
         if margins.shape[1] == 2:
-            return (margins[:, 1] - margins[:, 0]) / 2
+            margins = (margins[:, 1] - margins[:, 0]) / 2
         return margins
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
@@ -334,7 +316,7 @@ class BinaryConnectClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[m
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return probability estimates: a softmax of twice the margins.
 
-        The network is trained for margins, not for probabilities; this fixed curve orders rows well and is roughly
+        The network is trained for margins, not for probabilities; this fixed curve is only roughly
         calibrated. Use `sklearn.calibration.CalibratedClassifierCV` where probabilities matter.
 
         Parameters
@@ -349,20 +331,32 @@ class BinaryConnectClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[m
         """
         logits = _PROBABILITY_SLOPE * self._margins(X)
         powers: NDArray[np.float64] = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return powers / powers.sum(axis=1, keepdims=True)
+        powers /= powers.sum(axis=1, keepdims=True)
+        return powers
 
     def _margins(self, X: ArrayLike) -> NDArray[np.float64]:
         check_is_fitted(self)
         features = self.encoder_.transform(validate_data(self, X, reset=False))
-        return _engine.predict_scores(self.model_, features) / _engine.SCORE_UNIT
+        margins: NDArray[np.float64]
+        margins = _engine.predict_scores(self.model_, features) / _engine.SCORE_UNIT
+        return margins
 
     def _check_parameters(self) -> None:
-        """Raise a ValueError or TypeError that names the first parameter that is not as documented."""
+        """Raise a ValueError or TypeError that names the first parameter not as documented."""
         sizes = self.hidden_layer_sizes
-        if isinstance(sizes, Integral):
-            sizes = (sizes,)  # as MLPClassifier allows
-        for size in sizes:
-            _check_number("hidden_layer_sizes", size, Integral, 1, 65536, self.hidden_layer_sizes)
+        if isinstance(sizes, str) or not isinstance(sizes, Iterable | Integral):
+            raise TypeError(
+                f"hidden_layer_sizes={sizes!r} is of type {type(sizes).__name__}; "
+                "give the units of each hidden layer, such as (256, 256)"
+            )
+        hidden = hidden_sizes(sizes)
+        if len(hidden) > _engine.MAX_LAYERS - 1:
+            raise ValueError(
+                f"hidden_layer_sizes has {len(hidden)} layers; "
+                f"at most {_engine.MAX_LAYERS - 1} hidden layers work"
+            )
+        for size in hidden:
+            _check_number("hidden_layer_sizes", size, Integral, 1, _engine.MAX_UNITS, whole=sizes)
         for name, allowed in [
             ("weights", "binary"),
             ("binarization", "deterministic"),
@@ -375,9 +369,9 @@ class BinaryConnectClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[m
             if value != allowed:
                 raise ValueError(f"{name}={value!r} is not supported; this version has {allowed!r}")
         if self.batch_size != "auto":
-            _check_number("batch_size", self.batch_size, Integral, 2, _engine.MAX_BATCH)
+            _check_number("batch_size", self.batch_size, Integral, 2, _engine.MAX_BATCH, "'auto'")
         if self.max_iter != "auto":
-            _check_number("max_iter", self.max_iter, Integral, 1, 2**31 - 1)
+            _check_number("max_iter", self.max_iter, Integral, 1, 2**31 - 1, "'auto'")
         smallest = 2.0**-_engine.MAX_RATE_EXPONENT
         _check_number("learning_rate_init", self.learning_rate_init, Real, smallest, 1)
         _check_number("learning_rate_final", self.learning_rate_final, Real, smallest, 1)
@@ -393,166 +387,23 @@ class BinaryConnectClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[m
             _check_number("n_jobs", self.n_jobs, Integral, -(2**31), 2**31 - 1)
             if self.n_jobs == 0:
                 raise ValueError("n_jobs=0 has no meaning; use None, 1 or more, or -1 for all")
+        if self.callbacks is not None:
+            if not isinstance(self.callbacks, Iterable):
+                raise TypeError(f"callbacks={self.callbacks!r} is not iterable; give a list")
+            for callback in self.callbacks:
+                if not callable(callback):
+                    raise TypeError(f"callbacks holds {callback!r}, which cannot be called")
 
 
-def _check_number(name: str, value: Any, kind: type, low: Any, high: Any, whole: Any = None) -> None:
+def _check_number(
+    name: str, value: Any, kind: type, low: Any, high: Any, or_else: str = "", whole: Any = None
+) -> None:
     shown = value if whole is None else whole
     if not isinstance(value, kind) or isinstance(value, bool | np.bool_):
         wanted = "an integer" if kind is Integral else "a number"
-        raise TypeError(f"{name}={shown!r} is of type {type(value).__name__}; give {wanted}")
+        alternative = f" or {or_else}" if or_else else ""
+        raise TypeError(
+            f"{name}={shown!r} is of type {type(shown).__name__}; give {wanted}{alternative}"
+        )
     if not low <= value <= high:
         raise ValueError(f"{name}={shown!r} is outside the allowed range, {low} to {high}")
-
-
-class _Training:
-    """One call of fit: what it trains on, and what came of it."""
-
-    def __init__(
-        self,
-        params: BinaryConnectClassifier,
-        features: NDArray[np.uint8],
-        labels: NDArray[np.uint16],
-        n_classes: int,
-        warm: bool,
-    ) -> None:
-        random = check_random_state(params.random_state)
-        seed = int(random.randint(np.iinfo(np.int32).max))
-        self.held_out: tuple[NDArray[np.uint8], NDArray[np.uint16]] | None = None
-        if params.early_stopping:
-            features, held_features, labels, held_labels = _split(
-                features, labels, n_classes, params.validation_fraction, random
-            )
-            self.held_out = held_features, held_labels
-        self.params = params
-        self.features = features
-        self.labels = labels
-        batch_size = _batch_size(params.batch_size, len(labels))
-        counts = np.bincount(labels, minlength=n_classes)
-        if warm:
-            seed, batch_size, counts = params._seed, params._batch_size, params._class_counts
-        self.configuration = seed, batch_size, counts
-        self.seed = seed
-        sizes = params.hidden_layer_sizes
-        hidden = (sizes,) if isinstance(sizes, Integral) else tuple(sizes)
-        units = tuple(int(n) for n in hidden) + (n_classes,)
-        self.net = _engine.Net(
-            features.shape[1], units, batch_size, seed, counts, n_jobs=params.n_jobs
-        )
-        if warm:
-            self.net.restore(params.checkpoint_)
-        self.n_steps = -(-len(labels) // batch_size)  # of an epoch
-        self.n_epochs = _n_epochs(params.max_iter, self.n_steps)
-        self.losses: list[float] = []
-        self.scores: list[float] = []
-        self.checkpoint = b""
-        self.model = b""
-
-    def run(self) -> None:
-        best = -math.inf
-        since_best = 0
-        kept: tuple[bytes, bytes] | None = None
-        bar = tqdm(total=self.n_epochs, unit="epoch", disable=not self.params.verbose)
-        try:
-            for epoch in range(1, self.n_epochs + 1):
-                self.losses.append(self._epoch(epoch - 1))
-                score = None
-                if self.held_out is not None:
-                    score = self._validate()
-                    self.scores.append(score)
-                    since_best += 1
-                    if score > best + self.params.tol or kept is None:
-                        best, since_best = score, 0
-                        kept = self.net.checkpoint(), self.model
-                bar.set_postfix(_shown(self.losses[-1], score), refresh=False)
-                bar.update()
-                info = EpochInfo(epoch, self.n_epochs, self.losses[-1], score)
-                asked = [callback(info) is True for callback in self.params.callbacks or ()]
-                if any(asked) or since_best >= self.params.n_iter_no_change:
-                    break
-        except KeyboardInterrupt:
-            warnings.warn(
-                f"Training interrupted after {len(self.losses)} of {self.n_epochs} epochs; the "
-                "estimator is usable as far as it was trained.",
-                stacklevel=3,
-            )
-        finally:
-            bar.close()
-        if kept is None:
-            self._deploy()
-            kept = self.net.checkpoint(), self.model
-        self.checkpoint, self.model = kept
-
-    def _epoch(self, epoch: int) -> float:
-        n_rows = len(self.labels)
-        total = self.n_epochs * self.n_steps
-        order: NDArray[Any] = np.arange(n_rows)
-        if self.params.shuffle:
-            order = _engine.row_order(self.seed, self.net.step // self.n_steps, n_rows)
-        first = _exponent(self.params.learning_rate_init)
-        last = _exponent(self.params.learning_rate_final)
-        loss = 0
-        for i in range(self.n_steps):
-            batch = order[i * n_rows // self.n_steps : (i + 1) * n_rows // self.n_steps]
-            rate = _engine.rate_exponent(first, last, epoch * self.n_steps + i, total)
-            loss += self.net.train_step(self.features[batch], self.labels[batch], rate)
-        return loss / (1024 * n_rows)
-
-    def _deploy(self) -> None:
-        """Set the deployed model of the present weights."""
-        n_rows = len(self.labels)
-        rows = np.arange(min(n_rows, _CALIBRATION_ROWS)) * n_rows // min(n_rows, _CALIBRATION_ROWS)
-        self.net.calibrate(self.features[rows])
-        self.model = self.net.model()
-
-    def _validate(self) -> float:
-        assert self.held_out is not None
-        features, labels = self.held_out
-        self._deploy()
-        predicted = _engine.predict_scores(self.model, features).argmax(axis=1)
-        return float(accuracy_score(labels, predicted))
-
-
-def _split(
-    features: NDArray[np.uint8],
-    labels: NDArray[np.uint16],
-    n_classes: int,
-    fraction: float,
-    random: np.random.RandomState,
-) -> Any:
-    """Training and validation rows; of each class where it has rows enough."""
-    counts = np.bincount(labels, minlength=n_classes)
-    n_held = math.ceil(fraction * len(labels))
-    stratify = labels if counts.min() >= 2 and n_held >= n_classes else None
-    try:
-        return train_test_split(
-            features, labels, test_size=fraction, random_state=random, stratify=stratify
-        )
-    except ValueError as error:
-        raise ValueError(
-            f"early_stopping=True cannot set validation_fraction={fraction} of {len(labels)} rows "
-            f"aside: {error}"
-        ) from error
-
-
-def _batch_size(batch_size: int | str, n_rows: int) -> int:
-    if batch_size != "auto":
-        return min(int(batch_size), max(2, n_rows))
-    return min(n_rows, 16 if n_rows < 512 else 32 if n_rows < 1024 else 64 if n_rows < 2048 else 128)
-
-
-def _n_epochs(max_iter: int | str, n_steps: int) -> int:
-    if max_iter != "auto":
-        return int(max_iter)
-    return max(_MIN_EPOCHS, -(-_MIN_UPDATES // n_steps))
-
-
-def _exponent(rate: float) -> int:
-    """The power of two nearest to a learning rate, as its negative exponent."""
-    return round(-math.log2(rate))
-
-
-def _shown(loss: float, score: float | None) -> dict[str, str]:
-    shown = {"loss": f"{loss:.4f}"}
-    if score is not None:
-        shown["validation"] = f"{score:.4f}"
-    return shown

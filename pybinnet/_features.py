@@ -14,7 +14,7 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 _MAX_ROWS = 100_000  # rows that the edges are placed by
-_MAX_ABS = np.finfo(np.float64).max / 4  # the extended span of two edges must stay finite
+_MAX_ABS = np.finfo(np.float64).max / 4  # so that differences of edges are finite
 _BLOCK = 1 << 16  # outputs computed at a time: 512 KiB of float64
 _AUTO_RAMPS = (16, 8, 4, 2)
 _AUTO_WIDTH = 512
@@ -63,8 +63,8 @@ class PiecewiseLinearEncoder(TransformerMixin, BaseEstimator):  # type: ignore[m
     the ranks ``(t + 1/2) / (n_ramps + 1)``. A value shared by so many rows that it would be taken
     twice counts as only just enough rows to be taken once, so ties cost no ramps, and a column of
     few distinct values has exactly one ramp between each two neighbours. The outer edges then move
-    out to the smallest and largest training value, but each by no more than the distance between
-    them: beyond that, outliers are clipped, and cannot squash the ramp they are on.
+    out to the smallest and largest training value, but each by no more than half the distance
+    between them: outliers beyond that are clipped, and cannot squash the ramp they are on.
 
     **Columns without information.** A constant column has no ramps, thus no outputs. If all columns
     are constant, there is one output, which is 0.
@@ -75,7 +75,7 @@ class PiecewiseLinearEncoder(TransformerMixin, BaseEstimator):  # type: ignore[m
     255 of any type.
 
     **Reproducibility.** Edges are training values, chosen by integer arithmetic on ranks (the outer
-    ones may be extended by one subtraction). An output is ``floor(255 * t + 0.5)``, where
+    ones may be moved by half their distance). An output is ``floor(255 * t + 0.5)``, where
     ``t = (x - low) / (high - low)`` in float64, x clipped to the ramp. These are single IEEE
     operations: the bytes are the same on every machine. With more than 100,000 rows, the
     edges are placed by 100,000 evenly spaced rows. Values beyond a quarter of the float64 range
@@ -235,9 +235,9 @@ def _place_edges(ordered: NDArray[np.float64], n_edges: int) -> NDArray[np.float
     middles = share * np.arange(1, 2 * n_edges, 2)
     edges: NDArray[np.float64] = values[np.searchsorted(2 * ends, middles)]
 
-    span = edges[-1] - edges[0]
-    edges[0] = max(values[0], edges[0] - span)
-    edges[-1] = min(values[-1], edges[-1] + span)
+    reach = (edges[-1] - edges[0]) / 2  # to the extremes, 1 % of outliers cost accuracy
+    edges[0] = max(values[0], edges[0] - reach)
+    edges[-1] = min(values[-1], edges[-1] + reach)
     return edges
 
 

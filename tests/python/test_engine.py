@@ -1,0 +1,251 @@
+"""The C core against the independent reference and the golden values, through the Python engine."""
+
+import hashlib
+import os
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import golden
+import numpy as np
+import pytest
+import reference
+
+from pybinnet import _engine
+
+TESTS = Path(golden.__file__).parent
+
+ISAS = ["portable", "avx2", "avx512"]
+
+
+@pytest.fixture(params=ISAS)
+def isa(request, monkeypatch):
+    """Each kernel table that this processor can run."""
+    monkeypatch.setenv("BINNET_ISA", request.param)
+    try:
+        _engine.kernels()
+    except ValueError as error:
+        pytest.skip(f"LOUD: {error}")  # the processor's fault, not the suite's
+    return request.param
+
+
+SHAPES = [  # features, units, batch, seed, class counts
+    (64, (32, 10), 32, 1, None),
+    (7, (5, 3), 4, 2, None),
+    (1, (1, 2), 3, 9, [3, 0]),
+    (65, (200, 64, 130, 2), 129, 4, [10, 3]),
+    (784, (130, 65, 10), 37, 2**64 - 1, None),
+    (33, (17,), 20, 0, None),
+]
+
+
+@pytest.mark.parametrize(("n_features", "units", "batch", "seed", "counts"), SHAPES)
+def test_core_equals_reference(isa, n_features, units, batch, seed, counts):
+    counts = np.ones(units[-1], dtype=int) if counts is None else np.array(counts)
+    net = _engine.Net(n_features, units, batch, seed, counts)
+    ref = reference.ReferenceNet(n_features, list(units), batch, seed, counts.tolist())
+    assert net.checkpoint() == ref.checkpoint()
+    random = np.random.default_rng(seed % 1000)
+    for step in range(20):
+        rows = batch if step % 3 else max(1, batch - step)
+        x = random.integers(0, 256, (rows, n_features), dtype=np.uint8)
+        x[:, ::3] *= x[:, ::3] > 200
+        labels = random.integers(0, units[-1], rows, dtype=np.uint16)
+        h = _engine.rate_exponent(3, 11, step, 20)
+        assert h == reference.rate_exponent(3, 11, step, 20)
+        assert net.train_step(x, labels, h) == ref.train_step(x, labels.astype(int), h)
+        assert net.checkpoint() == ref.checkpoint(), f"after step {step + 1}"
+    for _ in range(3):
+        x = random.integers(0, 256, (batch, n_features), dtype=np.uint8)
+        net.calibrate(x)
+        ref.calibrate(x)
+    model = net.model()
+    assert model == ref.model()
+    x = random.integers(0, 256, (300, n_features), dtype=np.uint8)
+    scores, _ = reference.predict(model, x)
+    assert np.array_equal(_engine.predict_scores(model, x), scores)
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2, 3])
+def test_golden_hash(isa, n_jobs):
+    net = _engine.Net(
+        golden.FEATURES, golden.UNITS, golden.BATCH, golden.SEED, golden.COUNTS, n_jobs=n_jobs
+    )
+    assert golden.digests(*golden.run(net)) == golden.expected()
+
+
+def test_golden_hash_of_the_reference():
+    net = reference.ReferenceNet(
+        golden.FEATURES, list(golden.UNITS), golden.BATCH, golden.SEED, golden.COUNTS
+    )
+    assert golden.digests(*golden.run(net)) == golden.expected()
+
+
+def test_checkpoint_continues_to_the_same_bytes():
+    def train(net, first, last):
+        for step in range(first, last):
+            net.train_step(*golden.batch(step), 3)
+        return net
+
+    def make():
+        return _engine.Net(golden.FEATURES, golden.UNITS, golden.BATCH, 1, golden.COUNTS)
+
+    whole = train(make(), 0, 6).checkpoint()
+    resumed = make()
+    resumed.restore(train(make(), 0, 3).checkpoint())
+    assert train(resumed, 3, 6).checkpoint() == whole
+    assert reference.ReferenceNet.restore(whole).checkpoint() == whole
+
+
+def test_row_order_equals_reference():
+    for n_rows in (0, 1, 2, 3, 64, 65, 1000):
+        assert np.array_equal(_engine.row_order(7, 3, n_rows), reference.row_order(7, 3, n_rows))
+
+
+def test_arena_is_all_the_memory_training_takes():
+    """3 bytes a weight plus activations: latent int16, one bit, and no gradient buffer."""
+    units, n_features, batch = (512, 512, 512, 10), 784, 128
+    net = _engine.Net(n_features, units, batch, 0, np.ones(10, dtype=int))
+    n_weights = sum(a * b for a, b in zip((n_features, *units[:-1]), units, strict=True))
+    per_row = 2 * sum(units) + 2 * max(units) + max(units)  # ẑ and a; error; packed error
+    activations = batch * per_row
+    assert net.n_bytes <= 3 * n_weights + activations
+
+
+PEAK = """
+import resource, sys
+import numpy as np
+from pybinnet import _engine
+units, n = (1024, 1024, 1024, 10), 784
+x, y = np.ones((128, n), np.uint8), np.zeros(128, np.uint16)
+small = _engine.Net(n, (8, 10), 128, 0, np.ones(10, int))
+small.train_step(x, y, 3)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+net = _engine.Net(n, units, 128, 0, np.ones(10, int))
+for _ in range(3):
+    net.train_step(x, y, 3)
+after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print((after - before) * 1024, net.n_bytes)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in other units elsewhere")
+def test_peak_memory_agrees_with_the_arena():
+    out = subprocess.run([sys.executable, "-c", PEAK], check=True, capture_output=True, text=True)
+    measured, planned = map(int, out.stdout.split())
+    assert measured <= planned + (1 << 20)
+
+
+# What is refused
+
+
+def test_unknown_isa_is_an_error(monkeypatch):
+    monkeypatch.setenv("BINNET_ISA", "sse9")
+    with pytest.raises(ValueError, match=r"BINNET_ISA='sse9' is unknown; use one of portable"):
+        _engine.kernels()
+
+
+def test_unsupported_isa_is_an_error(monkeypatch):
+    monkeypatch.setenv("BINNET_ISA", "neon" if os.uname().machine == "x86_64" else "avx2")
+    with pytest.raises(ValueError, match="not supported by this processor"):
+        _engine.kernels()
+
+
+@pytest.mark.parametrize(
+    ("n_features", "units", "message"),
+    [
+        (65537, (4, 2), "sums cannot overflow"),
+        (4, (65537, 2), "sums cannot overflow"),
+        (4, (4,) * 33, "sums cannot overflow"),
+        (4, (4, 1), "argument outside"),
+    ],
+)
+def test_sizes_beyond_the_bounds(n_features, units, message):
+    with pytest.raises(ValueError, match=message):
+        _engine.Net(n_features, units, 4, 0, np.ones(units[-1], dtype=int))
+
+
+@pytest.fixture(scope="module")
+def files():
+    net = _engine.Net(golden.FEATURES, golden.UNITS, golden.BATCH, golden.SEED, golden.COUNTS)
+    return golden.run(net)
+
+
+def crc(body):
+    return zlib.crc32(body).to_bytes(4, "little")
+
+
+def newer(data):
+    body = data[:8] + (2).to_bytes(4, "little") + data[12:-4]
+    return body + crc(body)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda data, other: data[:-1], "shorter or longer"),
+        (lambda data, other: data + b"\0", "shorter or longer"),
+        (lambda data, other: data[:100] + bytes([data[100] ^ 4]) + data[101:], "damaged"),
+        (lambda data, other: newer(data), "format version"),
+        (lambda data, other: other, "wanted kind"),
+        (lambda data, other: b"", "wanted kind"),
+    ],
+    ids=["truncated", "extended", "flipped", "newer", "other kind", "empty"],
+)
+def test_damaged_files_are_refused(files, damage, message):
+    checkpoint, model = files
+    net = _engine.Net(golden.FEATURES, golden.UNITS, golden.BATCH, golden.SEED, golden.COUNTS)
+    before = net.checkpoint()
+    with pytest.raises(ValueError, match=f"the checkpoint: .*{message}"):
+        net.restore(damage(checkpoint, model))
+    assert net.checkpoint() == before
+    with pytest.raises(ValueError, match=f"the model: .*{message}"):
+        _engine.predict_scores(damage(model, checkpoint), golden.batch(0)[0])
+
+
+def test_checkpoint_of_another_net_is_refused(files):
+    net = _engine.Net(golden.FEATURES, golden.UNITS, golden.BATCH, 3, golden.COUNTS)
+    with pytest.raises(ValueError, match="another configuration"):
+        net.restore(files[0])
+
+
+def test_every_flipped_bit_of_a_model_is_noticed(files):
+    model = files[1]
+    x = golden.batch(0)[0]
+    for position in range(0, len(model), 97):
+        for bit in range(8):
+            bad = bytearray(model)
+            bad[position] ^= 1 << bit
+            with pytest.raises(ValueError, match="the model: "):
+                _engine.predict_scores(bytes(bad), x)
+
+
+def test_values_that_the_format_does_not_allow(files):
+    """Right checksum, wrong value: a shift of 31, an unknown flag, a set pad bit."""
+    model = files[1]
+    records = 32 + 3 * 8
+    rows = records + 70 * 8
+    for position, value in [(records + 6, 31), (12, 1), (rows + 12, 0xFF), (records + 7, 6)]:
+        body = bytearray(model[:-4])
+        assert body[position] != value
+        body[position] = value
+        with pytest.raises(ValueError, match="value that its format does not allow"):
+            _engine.predict_scores(bytes(body) + crc(bytes(body)), golden.batch(0)[0])
+
+
+def test_wrong_width_at_predict(files):
+    with pytest.raises(ValueError, match="takes 100 features, got 99"):
+        _engine.predict_scores(files[1], np.zeros((1, 99), dtype=np.uint8))
+
+
+def test_two_runs_are_equal_in_new_processes():
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import golden; from pybinnet import _engine;"
+        "net = _engine.Net(golden.FEATURES, golden.UNITS, golden.BATCH, 3, golden.COUNTS, 2);"
+        "sys.stdout.buffer.write(golden.run(net)[0])"
+    )
+    command = [sys.executable, "-c", program, str(TESTS)]
+    runs = [subprocess.run(command, check=True, capture_output=True).stdout for _ in range(2)]
+    assert len({hashlib.sha256(run).digest() for run in runs}) == 1
+    assert len(runs[0]) > 1000

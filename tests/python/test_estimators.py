@@ -1,0 +1,320 @@
+"""BinaryConnectClassifier as its users meet it."""
+
+import pickle
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.datasets import load_breast_cancer, load_digits, load_iris, make_blobs, make_moons
+from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_split
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from pybinnet import BinaryConnectClassifier, EpochInfo
+
+
+@pytest.fixture(scope="module")
+def digits():
+    X, y = load_digits(return_X_y=True)
+    return train_test_split((X * 15).astype(np.uint8), y, random_state=0, stratify=y)
+
+
+def small(**parameters):
+    return BinaryConnectClassifier(
+        **{"hidden_layer_sizes": (32,), "max_iter": 5, "random_state": 0, **parameters}
+    )
+
+
+@parametrize_with_checks([BinaryConnectClassifier(hidden_layer_sizes=(64,))])
+def test_scikit_learn_conventions(estimator, check):
+    check(estimator)
+
+
+# It learns
+
+
+def test_digits(digits):
+    X_train, X_test, y_train, y_test = digits
+    classifier = BinaryConnectClassifier(random_state=0).fit(X_train, y_train)
+    assert classifier.score(X_test, y_test) > 0.96
+    assert len(classifier.model_) < 30_000
+    assert classifier.loss_curve_[-1] < classifier.loss_curve_[0] / 10
+    assert classifier.loss_ == classifier.loss_curve_[-1]
+    assert classifier.n_iter_ == len(classifier.loss_curve_)
+
+
+@pytest.mark.parametrize(
+    ("data", "least"),
+    [
+        (make_moons(1000, noise=0.2, random_state=0), 0.93),
+        (make_blobs(1000, centers=5, cluster_std=1.0, random_state=3), 0.90),
+        (load_iris(return_X_y=True), 0.92),
+        (load_breast_cancer(return_X_y=True), 0.94),
+    ],
+    ids=["moons", "blobs", "iris", "breast cancer"],
+)
+def test_tables_of_floats(data, least):
+    classifier = BinaryConnectClassifier(hidden_layer_sizes=(128,), random_state=0)
+    assert cross_val_score(classifier, *data, cv=3).mean() > least
+
+
+def test_labels_of_any_kind():
+    X, y = load_iris(return_X_y=True)
+    names = np.array(["setosa", "versicolor", "virginica"], dtype=object)[y]
+    classifier = small(max_iter=20).fit(X, names)
+    assert classifier.classes_.tolist() == ["setosa", "versicolor", "virginica"]
+    assert set(classifier.predict(X)) <= set(names)
+    assert classifier.score(X, names) > 0.9
+
+
+def test_outputs_agree(digits):
+    X_train, X_test, y_train, _ = digits
+    classifier = small().fit(X_train, y_train)
+    margins, probabilities = classifier.decision_function(X_test), classifier.predict_proba(X_test)
+    assert margins.shape == probabilities.shape == (len(X_test), 10)
+    assert np.allclose(probabilities.sum(axis=1), 1)
+    assert (probabilities > 0).all()
+    assert np.array_equal(margins.argmax(axis=1), classifier.predict(X_test))
+    assert np.array_equal(probabilities.argmax(axis=1), classifier.predict(X_test))
+    binary = small().fit(X_train, y_train > 4)
+    assert binary.decision_function(X_test).shape == (len(X_test),)
+    assert np.array_equal(binary.decision_function(X_test) > 0, binary.predict(X_test))
+
+
+# The same bytes everywhere
+
+
+def test_bytes_do_not_depend_on_isa_or_threads(digits, monkeypatch):
+    X_train, _, y_train, _ = digits
+
+    def state(isa, n_jobs):
+        monkeypatch.setenv("BINNET_ISA", isa)
+        try:
+            classifier = small(n_jobs=n_jobs).fit(X_train, y_train)
+        except ValueError as error:
+            assert "not supported by this processor" in str(error)
+            return state("portable", n_jobs)
+        return classifier.checkpoint_, classifier.model_
+
+    states = {state(isa, n) for isa in ("portable", "avx2", "avx512") for n in (1, 2)}
+    assert len(states | {state("portable", 1)}) == 1
+
+
+def test_random_state(digits):
+    X_train, _, y_train, _ = digits
+    first, again = small().fit(X_train, y_train), small().fit(X_train, y_train)
+    other = small(random_state=1).fit(X_train, y_train)
+    assert first.checkpoint_ == again.checkpoint_
+    assert first.model_ == again.model_ != other.model_
+    generator = np.random.RandomState(0)
+    assert small(random_state=generator).fit(X_train, y_train).model_ == first.model_
+    assert small(random_state=generator).fit(X_train, y_train).model_ != first.model_
+
+
+# With the rest of scikit-learn
+
+
+def test_pipeline_grid_search_clone_pickle(digits):
+    X, y = load_iris(return_X_y=True)
+    search = GridSearchCV(
+        make_pipeline(StandardScaler(), small()),
+        {"binaryconnectclassifier__hidden_layer_sizes": [(8,), (64, 64)]},
+        cv=3,
+    ).fit(X, y)
+    assert search.best_score_ > 0.85
+    classifier = small().fit(X, y)
+    copy = clone(classifier)
+    assert copy.get_params() == classifier.get_params()
+    assert not hasattr(copy, "model_")
+    thawed = pickle.loads(pickle.dumps(classifier))
+    assert np.array_equal(thawed.decision_function(X), classifier.decision_function(X))
+    calibrated = CalibratedClassifierCV(small(), cv=2).fit(X, y)
+    assert calibrated.score(X, y) > 0.8
+
+
+def test_feature_names():
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame(load_iris().data, columns=["a", "b", "c", "d"])
+    classifier = small().fit(frame, load_iris().target)
+    assert classifier.feature_names_in_.tolist() == ["a", "b", "c", "d"]
+    with pytest.raises(ValueError, match="feature names"):
+        classifier.predict(frame.rename(columns={"a": "z"}))
+
+
+# Options
+
+
+def test_callbacks_see_every_epoch_and_can_stop(digits):
+    X_train, _, y_train, _ = digits
+    seen = []
+
+    def stop_at_three(info):
+        seen.append(info)
+        return info.epoch == 3
+
+    classifier = small(callbacks=[stop_at_three]).fit(X_train, y_train)
+    assert classifier.n_iter_ == 3
+    assert [info.epoch for info in seen] == [1, 2, 3]
+    assert seen[-1] == EpochInfo(3, 5, classifier.loss_, None)
+
+
+def test_early_stopping_keeps_the_best(digits):
+    X_train, _, y_train, _ = digits
+    classifier = small(early_stopping=True, n_iter_no_change=3, max_iter=60).fit(X_train, y_train)
+    scores = classifier.validation_scores_
+    assert len(scores) == classifier.n_iter_ < 60
+    best = int(np.argmax(scores))
+    assert best >= len(scores) - 1 - 3
+    stopped = small(
+        early_stopping=True, max_iter=60, callbacks=[lambda info: info.epoch == best + 1]
+    )
+    assert stopped.fit(X_train, y_train).model_ == classifier.model_
+    assert small().fit(X_train, y_train).validation_scores_ is None
+
+
+def test_warm_start_goes_on(digits):
+    X_train, _, y_train, _ = digits
+    classifier = small(warm_start=True).fit(X_train, y_train)
+    first = classifier.checkpoint_
+    classifier.fit(X_train, y_train)
+    assert classifier.checkpoint_ != first
+    assert classifier.loss_curve_[0] < small().fit(X_train, y_train).loss_curve_[0] / 2
+    with pytest.raises(ValueError, match="warm_start=True needs the classes of the previous fit"):
+        classifier.fit(X_train, y_train + 1)
+
+
+def test_shuffle(digits):
+    X_train, _, y_train, _ = digits
+    assert small(shuffle=False).fit(X_train, y_train).model_ != small().fit(X_train, y_train).model_
+
+
+def test_verbose_shows_loss_and_score(digits, capsys):
+    X_train, _, y_train, _ = digits
+    small(verbose=True, early_stopping=True).fit(X_train, y_train)
+    shown = capsys.readouterr().err
+    assert "loss=" in shown
+    assert "validation=" in shown
+    small().fit(X_train, y_train)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("epoch", [1, 3])
+def test_interrupt_leaves_a_usable_model(digits, epoch):
+    X_train, X_test, y_train, _ = digits
+
+    def interrupt(info):
+        if info.epoch == epoch:
+            raise KeyboardInterrupt
+
+    with pytest.warns(UserWarning, match=f"interrupted after {epoch} of 5 epochs"):
+        classifier = small(callbacks=[interrupt]).fit(X_train, y_train)
+    assert classifier.n_iter_ == epoch
+    assert classifier.predict(X_test).shape == (len(X_test),)
+
+
+def test_interrupt_before_the_first_epoch_ends(digits, monkeypatch):
+    from pybinnet import _engine
+
+    X_train, X_test, y_train, _ = digits
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_engine.Net, "train_step", interrupt)
+    with pytest.warns(UserWarning, match="interrupted after 0 of 5 epochs"):
+        classifier = small().fit(X_train, y_train)
+    assert classifier.n_iter_ == 0
+    assert np.isnan(classifier.loss_)
+    assert classifier.predict(X_test).shape == (len(X_test),)
+
+
+# What is refused
+
+X2, Y2 = np.arange(40.0).reshape(20, 2), np.arange(20) % 2
+
+
+@pytest.mark.parametrize(
+    ("parameters", "error", "message"),
+    [
+        ({"hidden_layer_sizes": (0,)}, ValueError, r"hidden_layer_sizes=\(0,\) is outside .* 1 to"),
+        ({"hidden_layer_sizes": (65537,)}, ValueError, "outside the allowed range, 1 to 65536"),
+        (
+            {"hidden_layer_sizes": (2.5,)},
+            TypeError,
+            r"hidden_layer_sizes=\(2.5,\) is of type tuple; give an integer",
+        ),
+        ({"hidden_layer_sizes": "8"}, TypeError, "hidden_layer_sizes='8' is of type str"),
+        ({"hidden_layer_sizes": None}, TypeError, "hidden_layer_sizes=None"),
+        ({"hidden_layer_sizes": (4,) * 32}, ValueError, "at most 31 hidden layers"),
+        ({"weights": "decimal"}, ValueError, "weights='decimal' is not supported.*'binary'"),
+        ({"binarization": "no"}, ValueError, "binarization='no' is not supported"),
+        ({"activation": "tanh"}, ValueError, "activation='tanh' is not supported"),
+        ({"solver": "lbfgs"}, ValueError, "solver='lbfgs' is not supported"),
+        ({"dropout": 0.5}, ValueError, "dropout=0.5 is not supported"),
+        ({"quantized_backprop": False}, ValueError, "quantized_backprop=False is not supported"),
+        ({"batch_size": 1}, ValueError, "batch_size=1 is outside .* 2 to 32768"),
+        ({"batch_size": "large"}, TypeError, "batch_size='large' is of type str; .*'auto'"),
+        ({"batch_size": True}, TypeError, "batch_size=True is of type bool"),
+        ({"max_iter": 0}, ValueError, "max_iter=0 is outside"),
+        ({"max_iter": None}, TypeError, "max_iter=None is of type NoneType"),
+        ({"learning_rate_init": 0}, ValueError, "learning_rate_init=0 is outside"),
+        ({"learning_rate_init": 2}, ValueError, "learning_rate_init=2 is outside"),
+        ({"learning_rate_final": float("nan")}, ValueError, "learning_rate_final=nan is outside"),
+        ({"learning_rate_final": 0.5}, ValueError, "learning_rate_final=0.5 is above"),
+        ({"validation_fraction": 1.0}, ValueError, "validation_fraction=1.0 is outside"),
+        ({"n_iter_no_change": 0}, ValueError, "n_iter_no_change=0 is outside"),
+        ({"tol": -1}, ValueError, "tol=-1 is outside"),
+        ({"n_jobs": 0}, ValueError, "n_jobs=0 has no meaning"),
+        ({"n_jobs": "all"}, TypeError, "n_jobs='all' is of type str"),
+        ({"callbacks": print}, TypeError, "callbacks=.* is not iterable"),
+        ({"callbacks": [1]}, TypeError, "callbacks holds 1, which cannot be called"),
+        ({"early_stopping": True, "validation_fraction": 0.99}, ValueError, "early_stopping=True"),
+    ],
+)
+def test_parameters_not_as_documented(parameters, error, message):
+    fitted = small().fit(X2, Y2)
+    before = dict(vars(fitted))
+    fitted.set_params(**parameters)
+    with pytest.raises(error, match=message):
+        fitted.fit(X2, Y2)
+    changed = {name for name in vars(fitted) if vars(fitted)[name] is not before.get(name)}
+    assert changed <= set(parameters)  # a refused fit leaves the fitted attributes alone
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "message"),
+    [
+        (np.where(X2 == 3, np.nan, X2), Y2, "contains NaN"),
+        (np.where(X2 == 3, np.inf, X2), Y2, "contains infinity"),
+        (X2[:0], Y2[:0], "0 sample"),
+        (X2[:1], Y2[:1], "1 sample"),
+        (X2, Y2 * 0, "y has only one class, 0"),
+        (X2, Y2[:-1], "inconsistent numbers of samples"),
+        (X2[0], Y2, "Expected 2D array"),
+        (X2, X2[:, 0] + 0.5, "Unknown label type"),
+        (X2, np.stack([Y2, Y2], axis=1), "multilabel|1d array|multioutput"),
+    ],
+)
+def test_data_not_as_documented(X, y, message):
+    with pytest.raises(ValueError, match=message):
+        small().fit(X, y)
+
+
+def test_wrong_rows_at_predict():
+    classifier = small().fit(X2, Y2)
+    with pytest.raises(ValueError, match="X has 3 features, but BinaryConnectClassifier is"):
+        classifier.predict(np.zeros((1, 3)))
+    with pytest.raises(ValueError, match="contains NaN"):
+        classifier.predict([[np.nan, 0]])
+    images = small().fit(X2.astype(np.uint8), Y2)
+    with pytest.raises(ValueError, match=r"X\[0, 1\] is 0.5, but the encoder was fitted on uint8"):
+        images.predict([[0, 0.5]])
+
+
+def test_damaged_model_is_refused_not_run():
+    classifier = small().fit(X2, Y2)
+    classifier.model_ = classifier.model_[:-1]
+    with pytest.raises(ValueError, match="the model: the file is shorter or longer"):
+        classifier.predict(X2)
