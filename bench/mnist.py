@@ -1,0 +1,243 @@
+"""Trains on MNIST or Fashion-MNIST; reports test error with the 1-bit weights, time and memory."""
+
+# SPDX-License-Identifier: BSD-3-Clause
+
+import argparse
+import hashlib
+import json
+import math
+import platform
+import resource
+import shlex
+import statistics
+import sys
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import datasets
+import numpy as np
+from joblib import effective_n_jobs
+from tqdm import tqdm
+
+from pybinnet import __version__, _engine
+
+N_CLASSES = 10
+CALIBRATION_ROWS = 8192
+MIN_RATE = 2.0**-_engine.MAX_RATE_EXPONENT
+HEADER = "seed  epoch       loss  test error %  seconds"
+
+
+def main():
+    sys.stdout.reconfigure(line_buffering=True)  # a line per epoch in a log file, too
+    options = parse_options()
+    x_train, y_train, x_test, y_test = datasets.load(options.dataset)
+    tqdm.write(HEADER)
+    runs = [train(options, seed, x_train, y_train, x_test, y_test) for seed in options.seeds]
+    report = summary(options, runs, x_train.shape[1])
+    print()
+    for name, value in report.items():
+        if name != "runs":
+            print(f"{name:<22} {round(value, 3) if isinstance(value, float) else value}")
+    for run in runs:
+        print(f"{'checkpoint_sha256':<22} {run['checkpoint_sha256']} (seed {run['seed']})")
+    if options.json:
+        options.json.write_text(json.dumps(report, indent=1) + "\n")
+    if options.plot:
+        plot(report, options.plot)
+
+
+def train(options, seed, x_train, y_train, x_test, y_test):
+    """Train from one seed; after each epoch, test the deployed network.
+
+    Does what BinaryConnectClassifier.fit does with random_state=seed, to the same checkpoint, and
+    deploys after every epoch. Deploying leaves the training state as it is.
+    """
+    n_rows = len(y_train)
+    n_steps = -(-n_rows // options.batch_size)  # of an epoch
+    labels = y_train.astype(np.uint16)
+    calibration = x_train[np.arange(CALIBRATION_ROWS) * n_rows // CALIBRATION_ROWS]
+    net_seed = int(np.random.RandomState(seed).randint(np.iinfo(np.int32).max))
+    net = _engine.Net(
+        x_train.shape[1],
+        (*options.hidden, N_CLASSES),
+        options.batch_size,
+        net_seed,
+        np.bincount(labels, minlength=N_CLASSES),
+        n_jobs=options.n_jobs,
+    )
+    first, last = (
+        round(-math.log2(rate))
+        for rate in (options.learning_rate_init, options.learning_rate_final)
+    )
+    epochs = []
+    total = options.epochs * n_steps
+    with tqdm(total=total, unit="step", desc=f"seed {seed}", leave=False, disable=None) as bar:
+        for epoch in range(options.epochs):
+            start = time.perf_counter()
+            order = _engine.row_order(net_seed, epoch, n_rows)
+            loss = 0
+            for i in range(n_steps):
+                batch = order[i * n_rows // n_steps : (i + 1) * n_rows // n_steps]
+                rate = _engine.rate_exponent(first, last, net.step, total)
+                loss += net.train_step(x_train[batch], labels[batch], rate)
+                bar.update()
+            seconds = time.perf_counter() - start
+            net.calibrate(calibration)
+            model = net.model()
+            predicted = _engine.predict_scores(model, x_test).argmax(axis=1)
+            done = {
+                "epoch": epoch + 1,
+                "loss": loss / (1024 * n_rows),
+                "test_error_percent": 100 * np.count_nonzero(predicted != y_test) / len(y_test),
+                "seconds": seconds,
+            }
+            epochs.append(done)
+            tqdm.write(
+                f"{seed:>4}  {epoch + 1:>5}  {done['loss']:>9.5f}  "
+                f"{done['test_error_percent']:>12.2f}  {seconds:>7.2f}"
+            )
+    return {
+        "seed": seed,
+        "checkpoint_sha256": hashlib.sha256(net.checkpoint()).hexdigest(),
+        "model_bytes": len(model),
+        "arena_bytes": net.n_bytes,
+        "epochs": epochs,
+    }
+
+
+def summary(options, runs, n_features):
+    """Return all there is to report, in the order in which it is printed."""
+    layers = [n_features, *options.hidden, N_CLASSES]
+    n_weights = sum(fan_in * units for fan_in, units in pairwise(layers))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {
+        "command": shlex.join(["python", *sys.argv]),
+        "version": __version__,
+        "dataset": options.dataset,
+        "layers": layers,
+        "weights": n_weights,
+        "cpu": cpu_name(),
+        "isa": _engine.isa_name(),
+        "threads": effective_n_jobs(options.n_jobs) if _engine.has_openmp() else 1,
+        "test_error_percent": statistics.median(
+            run["epochs"][-1]["test_error_percent"] for run in runs
+        ),
+        "seconds_per_epoch": statistics.median(
+            epoch["seconds"] for run in runs for epoch in run["epochs"]
+        ),
+        "peak_memory_bytes": peak * (1 if sys.platform == "darwin" else 1024),
+        "arena_bytes": runs[0]["arena_bytes"],
+        "arena_bytes_per_weight": runs[0]["arena_bytes"] / n_weights,
+        "model_bytes": runs[0]["model_bytes"],
+        "runs": runs,
+    }
+
+
+def cpu_name():
+    """Return the processor's name as Linux knows it, else as Python does."""
+    cpuinfo = Path("/proc/cpuinfo")
+    for line in cpuinfo.read_text().splitlines() if cpuinfo.exists() else ():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def plot(report, path):
+    """Draw test error and training loss over the epochs, a line per seed."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import LogFormatter
+
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    figure.suptitle(f"{report['dataset']}, {'-'.join(map(str, report['layers']))}")
+    panels = figure.subplots(1, 2)
+    for axes, key, label in zip(
+        panels,
+        ("test_error_percent", "loss"),
+        ("test error with the deployed 1-bit weights, %", "training loss"),
+        strict=True,
+    ):
+        for run in report["runs"]:
+            x, y = zip(*((epoch["epoch"], epoch[key]) for epoch in run["epochs"]), strict=True)
+            axes.plot(x, y, marker=".", label=f"seed {run['seed']}")
+        axes.set(xlabel="epoch", ylabel=label, yscale="log")
+        axes.yaxis.set_major_formatter(LogFormatter())  # 4, not 4 × 10⁰
+        axes.yaxis.set_minor_formatter(LogFormatter())
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.grid(which="both", alpha=0.3)
+        axes.legend()
+    figure.savefig(path, dpi=150)
+
+
+def parse_options():
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog="The data comes from the folder that BINNET_DATA names, else from openml.org.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--dataset", choices=datasets.NAMES, default="mnist", help="what to train on")
+    add("--hidden", type=sizes, default="1024,1024,1024", help="units of each hidden layer")
+    add("--epochs", type=integer(1, 10**6), default=20, help="passes over the training rows")
+    add(
+        "--batch-size",
+        type=integer(2, _engine.MAX_BATCH),
+        default=128,
+        help="the most rows of a training step",
+    )
+    add("--seeds", type=seeds, default="0", help="a training for each, as 0,1,2")
+    add("--learning-rate-init", type=rate, default=2**-3, help="at the start; rounded to 2**-n")
+    add("--learning-rate-final", type=rate, default=2**-11, help="at the end, likewise")
+    add("--n-jobs", type=int, default=1, help="threads in training; -1 is all processors")
+    add("--json", type=output, metavar="FILE", help="write all of it there")
+    add("--plot", type=output, metavar="FILE.png", help="draw the curves there; needs matplotlib")
+    options = parser.parse_args()
+    if options.learning_rate_final > options.learning_rate_init:
+        parser.error("--learning-rate-final is above --learning-rate-init; the rate can only decay")
+    if options.n_jobs == 0:
+        parser.error("--n-jobs 0 has no meaning; use 1 or more, or -1 for all processors")
+    if options.plot:  # looked for before the hours of training, not after them
+        try:
+            import matplotlib  # noqa: F401
+        except ImportError:
+            parser.error("--plot needs matplotlib; run pip install matplotlib, or leave --plot out")
+    return options
+
+
+def integer(low, high):
+    """Return an argparse type: an integer from low to high."""
+
+    def parse(text):
+        number = int(text)
+        if not low <= number <= high:
+            raise argparse.ArgumentTypeError(f"{text} is outside the range {low} to {high}")
+        return number
+
+    parse.__name__ = "integer"  # in argparse's "invalid integer value"
+    return parse
+
+
+def sizes(text):
+    return [integer(1, 65536)(part) for part in text.split(",")]
+
+
+def seeds(text):
+    return [integer(0, 2**32 - 1)(part) for part in text.split(",")]
+
+
+def rate(text):
+    number = float(text)
+    if not MIN_RATE <= number <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is outside the range {MIN_RATE} to 1")
+    return number
+
+
+def output(text):
+    path = Path(text)
+    if not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"the folder {path.parent} does not exist")
+    return path
+
+
+if __name__ == "__main__":
+    main()
