@@ -5,7 +5,6 @@
 import argparse
 import hashlib
 import json
-import math
 import platform
 import resource
 import shlex
@@ -20,10 +19,9 @@ import numpy as np
 from joblib import effective_n_jobs
 from tqdm import tqdm
 
-from pybinnet import __version__, _engine
+from pybinnet import BinaryConnectClassifier, __version__, _engine
 
 N_CLASSES = 10
-CALIBRATION_ROWS = 8192
 MIN_RATE = 2.0**-_engine.MAX_RATE_EXPONENT
 HEADER = "seed  epoch       loss  test error %  seconds"
 
@@ -48,60 +46,46 @@ def main():
 
 
 def train(options, seed, x_train, y_train, x_test, y_test):
-    """Train from one seed; after each epoch, test the deployed network.
-
-    Does what BinaryConnectClassifier.fit does with random_state=seed, to the same checkpoint, and
-    deploys after every epoch. Deploying leaves the training state as it is.
-    """
-    n_rows = len(y_train)
-    n_steps = -(-n_rows // options.batch_size)  # of an epoch
-    labels = y_train.astype(np.uint16)
-    calibration = x_train[np.arange(CALIBRATION_ROWS) * n_rows // CALIBRATION_ROWS]
-    net_seed = int(np.random.RandomState(seed).randint(np.iinfo(np.int32).max))
-    net = _engine.Net(
-        x_train.shape[1],
-        (*options.hidden, N_CLASSES),
-        options.batch_size,
-        net_seed,
-        np.bincount(labels, minlength=N_CLASSES),
-        n_jobs=options.n_jobs,
-    )
-    first, last = (
-        round(-math.log2(rate))
-        for rate in (options.learning_rate_init, options.learning_rate_final)
-    )
+    """Train from one seed; after each epoch, test the deployed network."""
     epochs = []
-    total = options.epochs * n_steps
-    with tqdm(total=total, unit="step", desc=f"seed {seed}", leave=False, disable=None) as bar:
-        for epoch in range(options.epochs):
-            start = time.perf_counter()
-            order = _engine.row_order(net_seed, epoch, n_rows)
-            loss = 0
-            for i in range(n_steps):
-                batch = order[i * n_rows // n_steps : (i + 1) * n_rows // n_steps]
-                rate = _engine.rate_exponent(first, last, net.step, total)
-                loss += net.train_step(x_train[batch], labels[batch], rate)
-                bar.update()
-            seconds = time.perf_counter() - start
-            net.calibrate(calibration)
-            model = net.model()
-            predicted = _engine.predict_scores(model, x_test).argmax(axis=1)
-            done = {
-                "epoch": epoch + 1,
-                "loss": loss / (1024 * n_rows),
-                "test_error_percent": 100 * np.count_nonzero(predicted != y_test) / len(y_test),
+    bar = tqdm(total=options.epochs, unit="epoch", desc=f"seed {seed}", leave=False, disable=None)
+
+    def test(info):
+        nonlocal start
+        seconds = time.perf_counter() - start
+        predicted = _engine.predict_scores(info.deploy(), x_test).argmax(axis=1)
+        error = 100 * np.count_nonzero(predicted != y_test) / len(y_test)
+        tqdm.write(
+            f"{seed:>4}  {info.epoch:>5}  {info.loss:>9.5f}  {error:>12.2f}  {seconds:>7.2f}"
+        )
+        epochs.append(
+            {
+                "epoch": info.epoch,
+                "loss": info.loss,
+                "test_error_percent": error,
                 "seconds": seconds,
             }
-            epochs.append(done)
-            tqdm.write(
-                f"{seed:>4}  {epoch + 1:>5}  {done['loss']:>9.5f}  "
-                f"{done['test_error_percent']:>12.2f}  {seconds:>7.2f}"
-            )
+        )
+        bar.update()
+        start = time.perf_counter()
+
+    classifier = BinaryConnectClassifier(
+        options.hidden,
+        batch_size=options.batch_size,
+        learning_rate_init=options.learning_rate_init,
+        learning_rate_final=options.learning_rate_final,
+        max_iter=options.epochs,
+        n_jobs=options.n_jobs,
+        random_state=seed,
+        callbacks=[test],
+    )
+    with bar:
+        start = time.perf_counter()
+        classifier.fit(x_train, y_train)
     return {
         "seed": seed,
-        "checkpoint_sha256": hashlib.sha256(net.checkpoint()).hexdigest(),
-        "model_bytes": len(model),
-        "arena_bytes": net.n_bytes,
+        "checkpoint_sha256": hashlib.sha256(classifier.checkpoint_).hexdigest(),
+        "model_bytes": len(classifier.model_),
         "epochs": epochs,
     }
 
@@ -110,6 +94,9 @@ def summary(options, runs, n_features):
     """Return all there is to report, in the order in which it is printed."""
     layers = [n_features, *options.hidden, N_CLASSES]
     n_weights = sum(fan_in * units for fan_in, units in pairwise(layers))
+    units = (*options.hidden, N_CLASSES)
+    counts = np.ones(N_CLASSES, dtype=int)
+    net = _engine.Net(n_features, units, options.batch_size, 0, counts, n_jobs=options.n_jobs)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
         "command": shlex.join(["python", *sys.argv]),
@@ -127,8 +114,8 @@ def summary(options, runs, n_features):
             epoch["seconds"] for run in runs for epoch in run["epochs"]
         ),
         "peak_memory_bytes": peak * (1 if sys.platform == "darwin" else 1024),
-        "arena_bytes": runs[0]["arena_bytes"],
-        "arena_bytes_per_weight": runs[0]["arena_bytes"] / n_weights,
+        "arena_bytes": net.n_bytes,
+        "arena_bytes_per_weight": net.n_bytes / n_weights,
         "model_bytes": runs[0]["model_bytes"],
         "runs": runs,
     }
@@ -186,8 +173,8 @@ def parse_options():
         help="the most rows of a training step",
     )
     add("--seeds", type=seeds, default="0", help="a training for each, as 0,1,2")
-    add("--learning-rate-init", type=rate, default=2**-3, help="at the start; rounded to 2**-n")
-    add("--learning-rate-final", type=rate, default=2**-11, help="at the end, likewise")
+    add("--learning-rate-init", type=rate, default=2**-4, help="at the start; rounded to 2**-n")
+    add("--learning-rate-final", type=rate, default=2**-10, help="at the end, likewise")
     add("--n-jobs", type=int, default=1, help="threads in training; -1 is all processors")
     add("--json", type=output, metavar="FILE", help="write all of it there")
     add("--plot", type=output, metavar="FILE.png", help="draw the curves there; needs matplotlib")
@@ -218,7 +205,7 @@ def integer(low, high):
 
 
 def sizes(text):
-    return [integer(1, 65536)(part) for part in text.split(",")]
+    return tuple(integer(1, 65536)(part) for part in text.split(","))
 
 
 def seeds(text):

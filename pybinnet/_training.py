@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
@@ -41,12 +42,18 @@ class EpochInfo:
         Mean squared hinge loss of the epoch's training rows.
     validation_score : float or None
         Accuracy of the deployed network on the validation rows; None without early stopping.
+    deploy : callable
+        Returns the deployed network of the present weights, as `model_` will be.
+    checkpoint : callable
+        Returns the present state of training, as `checkpoint_` will be.
     """
 
     epoch: int
     n_epochs: int
     loss: float
     validation_score: float | None
+    deploy: Callable[[], bytes]
+    checkpoint: Callable[[], bytes]
 
 
 class Training:
@@ -91,24 +98,32 @@ class Training:
         self.model = b""
 
     def run(self) -> None:
+        """Train; set `losses`, `scores`, `checkpoint` and `model`."""
         best = -math.inf
         since_best = 0
-        kept: tuple[bytes, bytes] | None = None
         bar = tqdm(total=self.n_epochs, unit="epoch", disable=not self.params.verbose)
         try:
             for epoch in range(1, self.n_epochs + 1):
                 self.losses.append(self._epoch(epoch - 1))
                 score = None
                 if self.held_out is not None:
-                    score = self._validate()
+                    model = self._deploy()
+                    score = self._score(model)
                     self.scores.append(score)
                     since_best += 1
-                    if score > best + self.params.tol or kept is None:
+                    if score > best + self.params.tol:
                         best, since_best = score, 0
-                        kept = self.net.checkpoint(), self.model
+                        self.checkpoint, self.model = self.net.checkpoint(), model
                 bar.set_postfix(_shown(self.losses[-1], score), refresh=False)
                 bar.update()
-                info = EpochInfo(epoch, self.n_epochs, self.losses[-1], score)
+                info = EpochInfo(
+                    epoch,
+                    self.n_epochs,
+                    self.losses[-1],
+                    score,
+                    self._deploy,
+                    self.net.checkpoint,
+                )
                 asked = [callback(info) is True for callback in self.params.callbacks or ()]
                 if any(asked) or since_best >= self.params.n_iter_no_change:
                     break
@@ -120,10 +135,8 @@ class Training:
             )
         finally:
             bar.close()
-        if kept is None:
-            self._deploy()
-            kept = self.net.checkpoint(), self.model
-        self.checkpoint, self.model = kept
+        if not self.model:
+            self.checkpoint, self.model = self.net.checkpoint(), self._deploy()
 
     def _epoch(self, epoch: int) -> float:
         n_rows = len(self.labels)
@@ -140,18 +153,17 @@ class Training:
             loss += self.net.train_step(self.features[batch], self.labels[batch], rate)
         return loss / (1024 * n_rows)
 
-    def _deploy(self) -> None:
-        """Set the deployed model of the present weights."""
+    def _deploy(self) -> bytes:
+        """The deployed model of the present weights."""
         n_rows = len(self.labels)
-        rows = np.arange(min(n_rows, _CALIBRATION_ROWS)) * n_rows // min(n_rows, _CALIBRATION_ROWS)
-        self.net.calibrate(self.features[rows])
-        self.model = self.net.model()
+        n_used = min(n_rows, _CALIBRATION_ROWS)
+        self.net.calibrate(self.features[np.arange(n_used) * n_rows // n_used])
+        return self.net.model()
 
-    def _validate(self) -> float:
+    def _score(self, model: bytes) -> float:
         assert self.held_out is not None
         features, labels = self.held_out
-        self._deploy()
-        predicted = _engine.predict_scores(self.model, features).argmax(axis=1)
+        predicted = _engine.predict_scores(model, features).argmax(axis=1)
         return float(accuracy_score(labels, predicted))
 
 

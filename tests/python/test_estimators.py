@@ -157,7 +157,13 @@ def test_callbacks_see_every_epoch_and_can_stop(digits):
     classifier = small(callbacks=[stop_at_three]).fit(X_train, y_train)
     assert classifier.n_iter_ == 3
     assert [info.epoch for info in seen] == [1, 2, 3]
-    assert seen[-1] == EpochInfo(3, 5, classifier.loss_, None)
+    assert isinstance(seen[-1], EpochInfo)
+    assert (seen[-1].n_epochs, seen[-1].loss) == (5, classifier.loss_)
+    assert seen[-1].validation_score is None
+    assert seen[-1].deploy() == classifier.model_
+    assert seen[-1].checkpoint() == classifier.checkpoint_
+    looking = small(callbacks=[lambda info: bool(info.deploy()) and None]).fit(X_train, y_train)
+    assert looking.checkpoint_ == small().fit(X_train, y_train).checkpoint_
 
 
 def test_early_stopping_keeps_the_best(digits):
