@@ -27,7 +27,7 @@ test: lint
 	    meson compile -C build/meson && \
 	    meson test -C build/meson --print-errorlogs
 	$(BIN)/python tests/check_no_float.py build/meson/libbinnet.a
-	$(BIN)/pytest
+	cd build && venv/bin/pytest -c ../pyproject.toml ../tests/python pybinnet  # see CONTRIBUTING.md
 
 lint: build/test.installed
 	$(BIN)/ruff check
@@ -41,7 +41,7 @@ format: build/test.installed
 	$(BIN)/clang-format -i $(C_FILES)
 
 clean:
-	rm -rf build pybinnet.egg-info
+	rm -rf build pybinnet.egg-info pybinnet/_core.*
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

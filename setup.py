@@ -29,7 +29,7 @@ class BuildExtension(build_ext):  # type: ignore[misc]
             compile_args.append(openmp)
             link_args.append(openmp)
         else:
-            print("pybinnet: no OpenMP here: training and prediction will use one thread")
+            print("pybinnet: no OpenMP here: training will use one thread")
         for extension in self.extensions:
             extension.extra_compile_args += compile_args
             extension.extra_link_args += link_args

@@ -38,5 +38,5 @@ print(f"""
 Layers {"-".join(map(str, layers))}: trained on {len(x_train)} digits, tested on {len(x_test)} more.
 Test error with the deployed 1-bit weights: {n_wrong / len(x_test):.2%} ({n_wrong} wrong)
 Deployed model: {len(classifier.model_):,} bytes; weights and biases as float32: {4 * n_floats:,}
-Floating-point operations in the C code that trained: 0. It has no float at all: make test proves it
-(tests/check_no_float.py). Python around it uses floats for parameters and for what it reports.""")
+Floating-point operations in the C code that trained: 0, by construction. make test looks at its
+source and machine code (tests/check_no_float.py). Python has floats in parameters and reports.""")

@@ -68,7 +68,7 @@ static binnet_gemm product(const pass *p, binnet_epilogue epilogue) {
 
 static void normalise_tile(void *context, const binnet_result *z) {
     const pass *p = context;
-    binnet_norm_forward(p->layer, z, p->calibrate);
+    binnet_norm_forward(p->net->kernels, p->layer, z, p->calibrate);
 }
 
 static void forward(binnet_net *net, binnet_layer_state *layer, binnet_input input, uint32_t n_rows,
@@ -102,7 +102,7 @@ static void norm_task(void *context, uint32_t task, uint32_t worker) {
     const pass *p = context;
     const uint32_t first = task * BINNET_UNIT_BLOCK, rest = p->layer->units - first;
     raise_peak(p->net, worker,
-               binnet_norm_backward(p->layer, p->net->error, p->n_rows, first,
+               binnet_norm_backward(p->net->kernels, p->layer, p->net->error, p->n_rows, first,
                                     rest < BINNET_UNIT_BLOCK ? rest : BINNET_UNIT_BLOCK));
 }
 
@@ -110,52 +110,56 @@ enum { ROWS_A_TASK = 8, COLUMNS_AT_ONCE = 64 };
 
 static void quantize_task(void *context, uint32_t task, uint32_t worker) {
     const pass *p = context;
-    const uint32_t units = p->layer->units;
-    const uint32_t end = (task + 1) * ROWS_A_TASK;
-    uint8_t random[COLUMNS_AT_ONCE];
+    const binnet_layer_state *layer = p->layer;
+    const uint32_t first = task * ROWS_A_TASK, rest = p->n_rows - first;
+    uint8_t random[ROWS_A_TASK * COLUMNS_AT_ONCE];
+    binnet_error_job job = {.stride = layer->units,
+                            .n_rows = rest < ROWS_A_TASK ? rest : ROWS_A_TASK,
+                            .exponent = p->exponent,
+                            .random_stride = COLUMNS_AT_ONCE};
     (void)worker;
-    for (uint32_t b = task * ROWS_A_TASK; b < end && b < p->n_rows; ++b)
-        for (uint32_t m = 0; m < units; m += COLUMNS_AT_ONCE) {
-            const uint32_t n = units - m < COLUMNS_AT_ONCE ? units - m : COLUMNS_AT_ONCE;
-            const size_t at = (size_t)b * units + m;
-            p->net->kernels->random(random, &p->rng, b, 1, m >> 3, COLUMNS_AT_ONCE >> 3);
-            binnet_quantize_row(p->layer->normed + at, p->net->error + at, p->layer->scale + m,
-                                p->exponent, random, n);
-        }
+    for (uint32_t m = 0; m < layer->units; m += BINNET_UNIT_BLOCK) {
+        const size_t at = (size_t)first * layer->units + m;
+        const uint32_t n = layer->units - m;
+        if (m % COLUMNS_AT_ONCE == 0)
+            p->net->kernels->random(random, &p->rng, first, job.n_rows, m >> 3,
+                                    COLUMNS_AT_ONCE >> 3);
+        job.error = p->net->error + at;
+        job.delta = layer->normed + at;
+        job.scale = layer->scale + m;
+        job.random = random + m % COLUMNS_AT_ONCE;
+        p->net->kernels->quantize(&job, n < BINNET_UNIT_BLOCK ? n : BINNET_UNIT_BLOCK);
+    }
 }
 
 static void store_error(void *context, const binnet_result *d) {
     const pass *p = context;
-    for (uint32_t b = 0; b < d->n_rows; ++b) {
-        int16_t *error = p->net->error + (size_t)b * p->layer->fan_in + d->first_column;
-        for (uint32_t n = 0; n < d->n_columns; ++n)
-            error[n] = (int16_t)binnet_clamp(
-                binnet_shift(d->sums[b * d->stride + n], p->input_shift), -32767, 32767);
-    }
+    for (uint32_t b = 0; b < d->n_rows; ++b)
+        p->net->kernels->round_error(p->net->error + (size_t)b * p->layer->fan_in + d->first_column,
+                                     d->sums + b * d->stride, p->input_shift, d->n_columns);
 }
 
 static void update_tile(void *context, const binnet_result *gradient) {
     const pass *p = context;
     const binnet_layer_state *layer = p->layer;
     const binnet_kernels *kernels = p->net->kernels;
+    const size_t row = gradient->first_row;
     const uint32_t first_block = gradient->first_column >> 3;
-    const uint32_t width = kernels->column_tile;
-    uint32_t largest = 0;
+    const binnet_update update = {.rule = p->rule,
+                                  .n_rows = gradient->n_rows,
+                                  .n_columns = gradient->n_columns,
+                                  .latent =
+                                      layer->latent + row * layer->fan_in + gradient->first_column,
+                                  .latent_stride = layer->fan_in,
+                                  .bits = layer->bits + row * layer->bits_stride + first_block,
+                                  .bits_stride = layer->bits_stride,
+                                  .gradient = gradient->sums,
+                                  .random = gradient->spare,
+                                  .stride = kernels->column_tile};
     if (p->rule.apply)
         kernels->random(gradient->spare, &p->rng, gradient->first_row, gradient->n_rows,
-                        first_block, width >> 3);
-    for (uint32_t i = 0; i < gradient->n_rows; ++i) {
-        const size_t m = gradient->first_row + i;
-        const binnet_update update = {p->rule,
-                                      layer->latent + m * layer->fan_in + gradient->first_column,
-                                      layer->bits + m * layer->bits_stride + first_block,
-                                      gradient->sums + i * gradient->stride,
-                                      gradient->spare + (size_t)i * width,
-                                      gradient->n_columns};
-        const uint32_t peak = kernels->update(&update);
-        if (peak > largest) largest = peak;
-    }
-    raise_peak(p->net, gradient->worker, (int32_t)largest);
+                        first_block, kernels->column_tile >> 3);
+    raise_peak(p->net, gradient->worker, (int32_t)kernels->update(&update));
 }
 
 static void backward(binnet_net *net, binnet_layer_state *layer, binnet_input input,

@@ -41,7 +41,11 @@ BINNET_INLINE int32_t binnet_bitlen(uint32_t v) {
 
 /* floor(v / 2^k), 0 <= k < 32: C leaves >> of negative numbers to the compiler, so say it once. */
 BINNET_INLINE int32_t binnet_floor_shift(int32_t v, int32_t k) {
+#if defined(__GNUC__) || defined(__clang__)
+    return v >> k; /* documented to be arithmetic */
+#else
     return v < 0 ? ~(~v >> k) : v >> k;
+#endif
 }
 
 BINNET_INLINE int32_t binnet_clamp(int32_t v, int32_t lo, int32_t hi) {
@@ -129,15 +133,56 @@ typedef struct binnet_rule {
     int32_t shift; /* and scaled by 2^-shift */
 } binnet_rule;
 
-/* Columns of a latent weight row, with their gradient and as many random bytes. */
+/* A tile of latent weights, with their gradients and as many random bytes. */
 typedef struct binnet_update {
     binnet_rule rule;
+    uint32_t n_rows;
+    uint32_t n_columns;
     int16_t *latent;
+    size_t latent_stride;
     uint8_t *bits; /* of the first column, a multiple of 8 */
+    size_t bits_stride;
     const int32_t *gradient;
     const uint8_t *random;
-    uint32_t n_columns;
+    size_t stride; /* of gradient and random */
 } binnet_update;
+
+/* The loops of norm_inline.h carry so many units side by side, through so many rows at most: 63 · 2^25,
+ * of deviations, still fits an int32 sum. */
+enum { BINNET_UNIT_BLOCK = 16, BINNET_ROW_BLOCK = 63 };
+
+/* Up to BINNET_UNIT_BLOCK units in the forward normalisation of a batch. */
+typedef struct binnet_norm_job {
+    const int32_t *z; /* [n_rows][z_stride] */
+    size_t z_stride;
+    uint32_t n_rows;
+    int32_t *sum;              /* [units], the result of `sums` and `deviations` */
+    const int32_t *mean;       /* [units] */
+    const int32_t *bias;       /* [units], in activation units */
+    const binnet_scale *scale; /* [units] */
+    int8_t *normed;            /* [n_rows][stride] */
+    uint8_t *activation;       /* [n_rows][stride], or NULL */
+    size_t stride;
+} binnet_norm_job;
+
+/* Such units in the backward pass. */
+typedef struct binnet_error_job {
+    int16_t *error;            /* [n_rows][stride] */
+    const int8_t *normed;      /* [n_rows][stride] */
+    const uint8_t *activation; /* [n_rows][stride], or NULL */
+    size_t stride;
+    uint32_t n_rows;
+    int32_t *bias_gradient;    /* [units] is added to, by `gradients` */
+    int32_t *sum;              /* [units], the result of `gradients` and `centre` */
+    const int32_t *slope;      /* [units] */
+    const int32_t *mean;       /* [units] */
+    int32_t *largest;          /* [units] is raised by `denormalise` */
+    const binnet_scale *scale; /* [units] */
+    int32_t exponent;          /* shared by the layer's errors */
+    const uint8_t *random;     /* [n_rows][random_stride] */
+    size_t random_stride;
+    int8_t *delta; /* [n_rows][stride]: the result of `quantize` */
+} binnet_error_job;
 
 struct binnet_kernels {
     const char *name;
@@ -161,7 +206,8 @@ struct binnet_kernels {
      * delta or of its interleaved form; `panel` holds the codes or the packed codes, column_tile
      * a row. */
     void (*outer)(const binnet_tile *tile);
-    /* Applies gradients to latent weights, repacks their signs, returns max |gradient|. */
+    /* Applies gradients to latent weights, repacks their signs. Returns a number as long in bits as the
+     * largest |gradient|: the bitwise or of all of them will do. */
     uint32_t (*update)(const binnet_update *update);
     /* bytes[r][8 n_blocks] = the stream's blocks first_block.. of rows row.. */
     void (*random)(uint8_t *bytes, const binnet_rng *rng, uint32_t row, uint32_t n_rows,
@@ -169,6 +215,15 @@ struct binnet_kernels {
     /* codes[i] = bitlen of x[i] << doubling, rounded at random to a power of two and halved. */
     void (*power_of_two)(uint8_t *codes, const uint8_t *x, const uint8_t *random, uint32_t n,
                          uint32_t doubling);
+    /* The loops of norm_inline.h over up to BINNET_UNIT_BLOCK units. */
+    void (*sums)(const binnet_norm_job *job, uint32_t n_units);
+    void (*deviations)(const binnet_norm_job *job, uint32_t n_units);
+    void (*normalise)(const binnet_norm_job *job, uint32_t n_units);
+    void (*gradients)(const binnet_error_job *job, uint32_t n_units);
+    void (*centre)(const binnet_error_job *job, uint32_t n_units);
+    void (*denormalise)(const binnet_error_job *job, uint32_t n_units);
+    void (*quantize)(const binnet_error_job *job, uint32_t n_units);
+    void (*round_error)(int16_t *error, const int32_t *sums, int32_t shift, uint32_t n);
     /* Number of differing bits. */
     uint64_t (*xor_count)(const uint64_t *a, const uint64_t *b, size_t n_words);
 };
@@ -322,24 +377,20 @@ BINNET_INLINE binnet_layer_state *binnet_output_layer(const binnet_net *net) {
 
 /* ---- norm.c, loss.c, quantize.c, sgd.c ------------------------------------------------------ */
 
-enum { BINNET_UNIT_BLOCK = 16 };    /* units that norm.c carries through a batch at once */
 enum { BINNET_NO_PEAK = -1000000 }; /* below the exponent of any error */
 
 /* Normalises the units whose z are the columns of a forward result. */
-void binnet_norm_forward(binnet_layer_state *layer, const binnet_result *z, int calibrate);
+void binnet_norm_forward(const binnet_kernels *kernels, binnet_layer_state *layer,
+                         const binnet_result *z, int calibrate);
 
 /* Error at the output of units [first, first + n), n <= BINNET_UNIT_BLOCK, to the error at their
  * z before its scale, in place. Returns the largest exponent of the scaled error, or
  * BINNET_NO_PEAK. */
-int32_t binnet_norm_backward(binnet_layer_state *layer, int16_t *error, uint32_t n_rows,
-                             uint32_t first, uint32_t n);
+int32_t binnet_norm_backward(const binnet_kernels *kernels, binnet_layer_state *layer,
+                             int16_t *error, uint32_t n_rows, uint32_t first, uint32_t n);
 
 /* Squared hinge of the output layer into net->error; the sum of squares. */
 uint64_t binnet_loss(binnet_net *net, const uint16_t *labels, uint32_t n_rows);
-
-/* One batch row of errors, scaled and rounded to int8 with the shared exponent. */
-void binnet_quantize_row(int8_t *delta, const int16_t *error, const binnet_scale *scales,
-                         int32_t exponent, const uint8_t *random, uint32_t n);
 
 /* The rule of a step given the exponent of the previous gradient and of a full step: 15 for
  * weights. */

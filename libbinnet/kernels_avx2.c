@@ -3,7 +3,7 @@
  * 127 · 128 < 2^15. A 64-column tile is two panels [depth / 4][32][4] of bytes against broadcast
  * groups of four.
  * SPDX-License-Identifier: BSD-3-Clause */
-#include "internal.h"
+#include "norm_inline.h"
 
 #if BINNET_X86
 #include <immintrin.h>
@@ -248,40 +248,45 @@ AVX2 static void outer(const binnet_tile *tile) {
 
 /* ---- Element-wise: whole vectors here, the rest of a row with the portable kernels ----------- */
 
-AVX2 static uint32_t update(const binnet_update *u) {
-    const int32_t k = u->rule.shift - 8;
-    const __m256i high = _mm256_set1_epi32(u->rule.limit), low = _mm256_set1_epi32(-u->rule.limit);
+AVX2 static uint32_t update(const binnet_update *t) {
+    const int32_t k = t->rule.shift - 8;
+    const __m256i high = _mm256_set1_epi32(t->rule.limit), low = _mm256_set1_epi32(-t->rule.limit);
     const __m256i half = _mm256_set1_epi32(k > 0 ? (int32_t)(1u << (k - 1)) : 0);
     const __m128i left = _mm_cvtsi32_si128(k < 0 ? -k : 0),
                   right = _mm_cvtsi32_si128(k > 0 ? k : 0);
     const __m256i most = _mm256_set1_epi32(32767), least = _mm256_set1_epi32(-32767);
+    const uint32_t whole = t->n_columns & ~7u;
     __m256i largest = _mm256_setzero_si256();
-    uint32_t n = 0;
-    for (; n + 8 <= u->n_columns; n += 8) {
-        __m256i g = load(u->gradient + n);
-        largest = _mm256_max_epu32(largest, _mm256_abs_epi32(g));
-        if (!u->rule.apply) continue;
-        g = _mm256_min_epi32(_mm256_max_epi32(g, low), high);
-        g = _mm256_sra_epi32(_mm256_sll_epi32(_mm256_add_epi32(g, half), left), right);
-        const __m256i random =
-            _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)(u->random + n)));
-        const __m256i step = _mm256_srai_epi32(_mm256_add_epi32(g, random), 8);
-        __m128i *latent = (__m128i *)(void *)(u->latent + n);
-        __m256i w = _mm256_sub_epi32(_mm256_cvtepi16_epi32(_mm_loadu_si128(latent)), step);
-        w = _mm256_min_epi32(_mm256_max_epi32(w, least), most);
-        _mm_storeu_si128(
-            latent, _mm_packs_epi32(_mm256_castsi256_si128(w), _mm256_extracti128_si256(w, 1)));
-        u->bits[n >> 3] = (uint8_t)(~_mm256_movemask_ps(_mm256_castsi256_ps(w)) & 255);
-    }
-    uint32_t lanes[8], peak = 0;
+    for (uint32_t m = 0; m < t->n_rows; ++m)
+        for (uint32_t n = 0; n < whole; n += 8) {
+            __m256i g = load(t->gradient + m * t->stride + n);
+            largest = _mm256_or_si256(largest, _mm256_abs_epi32(g));
+            if (!t->rule.apply) continue;
+            g = _mm256_min_epi32(_mm256_max_epi32(g, low), high);
+            g = _mm256_sra_epi32(_mm256_sll_epi32(_mm256_add_epi32(g, half), left), right);
+            const uint8_t *random = t->random + m * t->stride + n;
+            const __m256i r =
+                _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)random));
+            const __m256i step = _mm256_srai_epi32(_mm256_add_epi32(g, r), 8);
+            __m128i *latent = (__m128i *)(void *)(t->latent + m * t->latent_stride + n);
+            __m256i w = _mm256_sub_epi32(_mm256_cvtepi16_epi32(_mm_loadu_si128(latent)), step);
+            w = _mm256_min_epi32(_mm256_max_epi32(w, least), most);
+            _mm_storeu_si128(
+                latent, _mm_packs_epi32(_mm256_castsi256_si128(w), _mm256_extracti128_si256(w, 1)));
+            t->bits[m * t->bits_stride + (n >> 3)] =
+                (uint8_t)(~_mm256_movemask_ps(_mm256_castsi256_ps(w)) & 255);
+        }
+    uint32_t lanes[8], bits = 0;
     store((uint8_t *)lanes, largest);
-    for (int i = 0; i < 8; ++i)
-        if (lanes[i] > peak) peak = lanes[i];
-    if (n == u->n_columns) return peak;
-    const binnet_update rest = {u->rule,         u->latent + n, u->bits + (n >> 3),
-                                u->gradient + n, u->random + n, u->n_columns - n};
-    const uint32_t rest_peak = binnet_kernels_portable.update(&rest);
-    return rest_peak > peak ? rest_peak : peak;
+    for (int i = 0; i < 8; ++i) bits |= lanes[i];
+    if (whole == t->n_columns) return bits;
+    binnet_update rest = *t;
+    rest.n_columns -= whole;
+    rest.latent += whole;
+    rest.bits += whole >> 3;
+    rest.gradient += whole;
+    rest.random += whole;
+    return bits | binnet_kernels_portable.update(&rest);
 }
 
 AVX2 BINNET_INLINE __m256i rotate(__m256i v, const int n) {
@@ -384,6 +389,8 @@ AVX2 static uint64_t xor_count(const uint64_t *a, const uint64_t *b, size_t n_wo
            binnet_kernels_portable.xor_count(a + i, b + i, n_words - i);
 }
 
+BINNET_DEFINE_NORM(AVX2)
+
 const binnet_kernels binnet_kernels_avx2 = {
     .name = "avx2",
     .alignment = 64,
@@ -400,6 +407,7 @@ const binnet_kernels binnet_kernels_avx2 = {
     .random = random_rows,
     .power_of_two = power_of_two,
     .xor_count = xor_count,
+    BINNET_NORM_KERNELS,
 };
 #else
 typedef int binnet_no_avx2; /* ISO C wants a declaration in every file */

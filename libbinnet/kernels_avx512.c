@@ -3,7 +3,7 @@
  * of adders. Every product is a 64-column tile: a panel [depth / 4][64][4] of bytes against
  * broadcast groups of four.
  * SPDX-License-Identifier: BSD-3-Clause */
-#include "internal.h"
+#include "norm_inline.h"
 
 #if BINNET_X86
 #include <immintrin.h>
@@ -16,9 +16,8 @@ enum { TILE = 64, ROWS = 6 }; /* 6 × 4 accumulators of 16 lanes leave 8 registe
 
 /* Bits of a weight row from a byte on: up to 64, those past n_bytes are 0. */
 AVX512 BINNET_INLINE uint64_t load_bits(const uint8_t *p, size_t n_bytes) {
-    uint64_t bits = 0;
-    memcpy(&bits, p, n_bytes < 8 ? n_bytes : 8);
-    return bits;
+    const __mmask16 valid = (__mmask16)(n_bytes >= 8 ? 0xffu : (1u << n_bytes) - 1u);
+    return (uint64_t)_mm_cvtsi128_si64(_mm_maskz_loadu_epi8(valid, p));
 }
 
 /* Transposes 16 × 16 dwords. */
@@ -144,75 +143,86 @@ AVX512 static void interleave(uint8_t *out, const int8_t *delta, uint32_t n_rows
 
 /* ---- Microkernel --------------------------------------------------------------------------- */
 
-/* Four bytes of a row; those past the row's end are 0. */
-AVX512 BINNET_INLINE int32_t load_group(const uint8_t *p, uint32_t n_bytes) {
+/* Four bytes of a row, in every lane; those past the row's end are 0. */
+AVX512 BINNET_INLINE __m512i load_group(const uint8_t *p, uint32_t n_bytes) {
     int32_t group = 0;
     memcpy(&group, p, n_bytes < 4 ? n_bytes : 4);
-    return group;
+    return _mm512_set1_epi32(group);
 }
 
-/* One group of four of each row against a panel group. Which side is unsigned is the caller's
- * constant. */
-AVX512 BINNET_INLINE void dot_step(const int rows, const int unsigned_left, __m512i sums[ROWS][4],
-                                   const int32_t groups[ROWS], const uint8_t *panel) {
-    const __m512i p0 = _mm512_loadu_si512(panel), p1 = _mm512_loadu_si512(panel + 64);
-    const __m512i p2 = _mm512_loadu_si512(panel + 128), p3 = _mm512_loadu_si512(panel + 192);
-    BINNET_UNROLL
-    for (int i = 0; i < rows; ++i) {
-        const __m512i v = _mm512_set1_epi32(groups[i]);
-        sums[i][0] =
-            _mm512_dpbusd_epi32(sums[i][0], unsigned_left ? v : p0, unsigned_left ? p0 : v);
-        sums[i][1] =
-            _mm512_dpbusd_epi32(sums[i][1], unsigned_left ? v : p1, unsigned_left ? p1 : v);
-        sums[i][2] =
-            _mm512_dpbusd_epi32(sums[i][2], unsigned_left ? v : p2, unsigned_left ? p2 : v);
-        sums[i][3] =
-            _mm512_dpbusd_epi32(sums[i][3], unsigned_left ? v : p3, unsigned_left ? p3 : v);
+AVX512 BINNET_INLINE __m512i dot(const int unsigned_left, __m512i sum, __m512i left,
+                                 __m512i right) {
+    return unsigned_left ? _mm512_dpbusd_epi32(sum, left, right)
+                         : _mm512_dpbusd_epi32(sum, right, left);
+}
+
+/* The accumulators have names and not indices, and the tail is elsewhere: gcc 12 spills them otherwise. */
+#define EACH_ROW(OP) OP(0) OP(1) OP(2) OP(3) OP(4) OP(5)
+
+#define START_ROW(i)                                                                               \
+    __m512i s##i##0, s##i##1, s##i##2, s##i##3;                                                    \
+    s##i##0 = s##i##1 = s##i##2 = s##i##3 = _mm512_set1_epi32(start && i < rows ? start[i] : 0);
+
+#define STEP_ROW(i)                                                                                \
+    if (i < rows) {                                                                                \
+        const __m512i v = load_group(left + i * row_step, 4);                                      \
+        s##i##0 = dot(unsigned_left, s##i##0, v, p0);                                              \
+        s##i##1 = dot(unsigned_left, s##i##1, v, p1);                                              \
+        s##i##2 = dot(unsigned_left, s##i##2, v, p2);                                              \
+        s##i##3 = dot(unsigned_left, s##i##3, v, p3);                                              \
     }
-}
 
-/* out[i][64] = start[i] + the sums of `rows` rows, whose groups are at left + i · row_step + q ·
- * group_step. The last group has depth % 4 bytes, if that is not 0: a row of a matrix may end
- * the buffer. */
+#define STORE_ROW(i)                                                                               \
+    if (i < rows) {                                                                                \
+        _mm512_storeu_si512(out + i * out_stride, s##i##0);                                        \
+        _mm512_storeu_si512(out + i * out_stride + 16, s##i##1);                                   \
+        _mm512_storeu_si512(out + i * out_stride + 32, s##i##2);                                   \
+        _mm512_storeu_si512(out + i * out_stride + 48, s##i##3);                                   \
+    }
+
+/* out[i][64] = start[i] + the sums of `rows` rows over whole groups of four, which are at left + i ·
+ * row_step + q · group_step. `rows` and which side is unsigned are the caller's constants. */
 AVX512 BINNET_INLINE void dot_rows(const int rows, const int unsigned_left, int32_t *out,
                                    size_t out_stride, const uint8_t *left, size_t row_step,
-                                   size_t group_step, uint32_t depth, const uint8_t *panel,
+                                   size_t group_step, uint32_t n_groups, const uint8_t *panel,
                                    const int32_t *start) {
-    __m512i sums[ROWS][4];
-    int32_t groups[ROWS];
-    BINNET_UNROLL
-    for (int i = 0; i < rows; ++i)
-        for (int j = 0; j < 4; ++j) sums[i][j] = _mm512_set1_epi32(start ? start[i] : 0);
-    for (uint32_t q = 0; q < depth / 4; ++q, panel += 4 * TILE, left += group_step) {
-        BINNET_UNROLL
-        for (int i = 0; i < rows; ++i) groups[i] = load_group(left + (size_t)i * row_step, 4);
-        dot_step(rows, unsigned_left, sums, groups, panel);
+    EACH_ROW(START_ROW)
+    for (uint32_t q = 0; q < n_groups; ++q, panel += 4 * TILE, left += group_step) {
+        const __m512i p0 = _mm512_loadu_si512(panel), p1 = _mm512_loadu_si512(panel + 64);
+        const __m512i p2 = _mm512_loadu_si512(panel + 128), p3 = _mm512_loadu_si512(panel + 192);
+        EACH_ROW(STEP_ROW)
     }
-    if (depth % 4) {
-        for (int i = 0; i < rows; ++i)
-            groups[i] = load_group(left + (size_t)i * row_step, depth % 4);
-        dot_step(rows, unsigned_left, sums, groups, panel);
+    EACH_ROW(STORE_ROW)
+}
+
+/* Adds the last depth % 4 bytes of rows, after which a buffer may end. */
+AVX512 static void dot_tail(const int unsigned_left, const binnet_tile *t, uint32_t depth) {
+    const uint32_t whole = depth & ~3u;
+    for (uint32_t i = 0; i < t->n_rows; ++i) {
+        const uint8_t *left = (const uint8_t *)t->left + i * t->left_stride + whole;
+        const __m512i v = load_group(left, depth & 3);
+        for (uint32_t j = 0; j < 4; ++j) {
+            int32_t *out = t->out + i * t->out_stride + 16 * j;
+            const __m512i p = _mm512_loadu_si512(t->panel + whole * (size_t)TILE + 64 * j);
+            _mm512_storeu_si512(out, dot(unsigned_left, _mm512_loadu_si512(out), v, p));
+        }
     }
-    BINNET_UNROLL
-    for (int i = 0; i < rows; ++i)
-        for (int j = 0; j < 4; ++j)
-            _mm512_storeu_si512(out + (size_t)i * out_stride + 16 * j, sums[i][j]);
 }
 
 /* All rows of a tile, ROWS at a time. */
 AVX512 BINNET_INLINE void dot_tile(const int unsigned_left, const binnet_tile *t, size_t row_step,
-                                   size_t group_step, uint32_t depth, const int32_t *start) {
+                                   size_t group_step, uint32_t n_groups, const int32_t *start) {
     int32_t *out = t->out;
     const uint8_t *left = t->left;
     uint32_t rest = t->n_rows;
     for (; rest >= ROWS; rest -= ROWS, left += ROWS * row_step, out += ROWS * t->out_stride) {
-        dot_rows(ROWS, unsigned_left, out, t->out_stride, left, row_step, group_step, depth,
+        dot_rows(ROWS, unsigned_left, out, t->out_stride, left, row_step, group_step, n_groups,
                  t->panel, start);
         if (start) start += ROWS;
     }
 #define REST(n)                                                                                    \
     case n:                                                                                        \
-        dot_rows(n, unsigned_left, out, t->out_stride, left, row_step, group_step, depth,          \
+        dot_rows(n, unsigned_left, out, t->out_stride, left, row_step, group_step, n_groups,       \
                  t->panel, start);                                                                 \
         break
     switch (rest) {
@@ -228,7 +238,8 @@ AVX512 BINNET_INLINE void dot_tile(const int unsigned_left, const binnet_tile *t
 
 AVX512 static void forward(const binnet_tile *tile) {
     pack_forward(tile);
-    dot_tile(1, tile, tile->left_stride, 4, tile->depth, NULL);
+    dot_tile(1, tile, tile->left_stride, 4, tile->depth / 4, NULL);
+    if (tile->depth & 3) dot_tail(1, tile, tile->depth);
 }
 
 AVX512 BINNET_INLINE int32_t sum_row(const int8_t *delta, uint32_t n) {
@@ -252,44 +263,75 @@ AVX512 static void backward(const binnet_tile *tile) {
         rows.out = tile->out + b * tile->out_stride;
         for (uint32_t i = 0; i < rows.n_rows; ++i)
             start[i] = -sum_row((const int8_t *)rows.left + i * tile->left_stride, tile->depth);
-        dot_tile(0, &rows, tile->left_stride, 4, tile->depth, start);
+        dot_tile(0, &rows, tile->left_stride, 4, tile->depth / 4, start);
     }
+    if (tile->depth & 3) dot_tail(0, tile, tile->depth);
 }
 
 /* The interleaved error has whole groups, and a group of every unit before the next group. */
 AVX512 static void outer(const binnet_tile *tile) {
-    dot_tile(0, tile, 4, 4 * tile->left_stride, (tile->depth + 3) / 4 * 4, NULL);
+    dot_tile(0, tile, 4, 4 * tile->left_stride, (tile->depth + 3) / 4, NULL);
 }
 
 /* ---- Element-wise -------------------------------------------------------------------------- */
 
-AVX512 static uint32_t update(const binnet_update *u) {
-    const int32_t k = u->rule.shift - 8;
-    const __m512i high = _mm512_set1_epi32(u->rule.limit), low = _mm512_set1_epi32(-u->rule.limit);
+/* Gradients of 16 columns to steps: clamped, scaled to 1/256 of a latent step, rounded at random. */
+AVX512 BINNET_INLINE __m512i make_steps(__m512i g, __m128i random, __m512i limit, __m512i half,
+                                        __m512i left, __m512i right) {
+    g = _mm512_min_epi32(_mm512_max_epi32(g, _mm512_sub_epi32(_mm512_setzero_si512(), limit)),
+                         limit);
+    g = _mm512_srav_epi32(_mm512_sllv_epi32(_mm512_add_epi32(g, half), left), right);
+    return _mm512_srai_epi32(_mm512_add_epi32(g, _mm512_cvtepu8_epi32(random)), 8);
+}
+
+AVX512 static uint32_t update(const binnet_update *t) {
+    const int32_t k = t->rule.shift - 8;
+    /* A step is at most limit · 2^-shift; beyond 2^14 (a rate above 1/4) it may not fit 16 bits. */
+    if (t->rule.apply && binnet_bitlen((uint32_t)t->rule.limit) - 1 - t->rule.shift > 14)
+        return binnet_kernels_portable.update(t);
+    const __m512i limit = _mm512_set1_epi32(t->rule.limit);
     const __m512i half = _mm512_set1_epi32(k > 0 ? (int32_t)(1u << (k - 1)) : 0);
-    const __m128i left = _mm_cvtsi32_si128(k < 0 ? -k : 0),
-                  right = _mm_cvtsi32_si128(k > 0 ? k : 0);
-    const __m512i most = _mm512_set1_epi32(32767), least = _mm512_set1_epi32(-32767);
+    const __m512i left = _mm512_set1_epi32(k < 0 ? -k : 0);
+    const __m512i right = _mm512_set1_epi32(k > 0 ? k : 0);
+    const __m512i least = _mm512_set1_epi16(-32767);
+    /* Packing interleaves 128-bit lanes of its operands; this undoes it. */
+    const __m512i order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
     __m512i largest = _mm512_setzero_si512();
-    for (uint32_t n = 0; n < u->n_columns; n += 16) {
-        const uint32_t rest = u->n_columns - n;
-        const __mmask16 valid = (__mmask16)(rest >= 16 ? 0xffffu : (1u << rest) - 1u);
-        __m512i g = _mm512_maskz_loadu_epi32(valid, u->gradient + n);
-        largest = _mm512_max_epu32(largest, _mm512_abs_epi32(g));
-        if (!u->rule.apply) continue;
-        g = _mm512_min_epi32(_mm512_max_epi32(g, low), high);
-        g = _mm512_sra_epi32(_mm512_sll_epi32(_mm512_add_epi32(g, half), left), right);
-        const __m512i random = _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(valid, u->random + n));
-        const __m512i step = _mm512_srai_epi32(_mm512_add_epi32(g, random), 8);
-        __m512i w = _mm512_cvtepi16_epi32(_mm256_maskz_loadu_epi16(valid, u->latent + n));
-        w = _mm512_sub_epi32(w, step);
-        w = _mm512_min_epi32(_mm512_max_epi32(w, least), most);
-        _mm256_mask_storeu_epi16(u->latent + n, valid, _mm512_cvtepi32_epi16(w));
-        const uint32_t bits = valid & (uint32_t)~_mm512_movepi32_mask(w);
-        u->bits[n >> 3] = (uint8_t)(bits & 255u);
-        if (rest > 8) u->bits[(n >> 3) + 1] = (uint8_t)(bits >> 8);
+    for (uint32_t m = 0; m < t->n_rows; ++m) {
+        const int32_t *gradient = t->gradient + m * t->stride;
+        const uint8_t *random = t->random + m * t->stride;
+        for (uint32_t n = 0; n < t->n_columns; n += 32) {
+            const uint32_t rest = t->n_columns - n;
+            const __mmask32 valid = rest >= 32 ? 0xffffffffu : (1u << rest) - 1u;
+            const __m512i g0 = _mm512_maskz_loadu_epi32((__mmask16)(valid & 0xffffu), gradient + n);
+            const __m512i g1 =
+                _mm512_maskz_loadu_epi32((__mmask16)(valid >> 16), gradient + n + 16);
+            largest = _mm512_or_si512(largest, _mm512_abs_epi32(g0));
+            largest = _mm512_or_si512(largest, _mm512_abs_epi32(g1));
+            if (!t->rule.apply) continue;
+            const __m256i r = _mm256_maskz_loadu_epi8(valid, random + n);
+            const __m512i steps = _mm512_permutexvar_epi64(
+                order,
+                _mm512_packs_epi32(
+                    make_steps(g0, _mm256_castsi256_si128(r), limit, half, left, right),
+                    make_steps(g1, _mm256_extracti128_si256(r, 1), limit, half, left, right)));
+            int16_t *latent = t->latent + m * t->latent_stride + n;
+            /* The next tile's weights, which its products give time to fetch: large nets train a
+             * quarter faster. Past the end it is harmless, but must not be pointer arithmetic. */
+            _mm_prefetch((const char *)((uintptr_t)latent + 2 * ROWS * t->latent_stride),
+                         _MM_HINT_T0);
+            __m512i w = _mm512_subs_epi16(_mm512_maskz_loadu_epi16(valid, latent), steps);
+            w = _mm512_max_epi16(w, least);
+            _mm512_mask_storeu_epi16(latent, valid, w);
+            const __mmask32 signs = valid & ~_mm512_movepi16_mask(w);
+            uint8_t *bits = t->bits + m * t->bits_stride + (n >> 3);
+            if (rest >= 32)
+                memcpy(bits, &signs, 4);
+            else
+                memcpy(bits, &signs, (rest + 7) / 8);
+        }
     }
-    return _mm512_reduce_max_epu32(largest);
+    return (uint32_t)_mm512_reduce_or_epi32(largest);
 }
 
 /* Eight blocks of two rows at once. */
@@ -387,6 +429,8 @@ AVX512 static uint64_t xor_count(const uint64_t *a, const uint64_t *b, size_t n_
     return (uint64_t)_mm512_reduce_add_epi64(count);
 }
 
+BINNET_DEFINE_NORM(AVX512)
+
 const binnet_kernels binnet_kernels_avx512 = {
     .name = "avx512",
     .alignment = 64,
@@ -403,6 +447,7 @@ const binnet_kernels binnet_kernels_avx512 = {
     .random = random_rows,
     .power_of_two = power_of_two,
     .xor_count = xor_count,
+    BINNET_NORM_KERNELS,
 };
 #else
 typedef int binnet_no_avx512; /* ISO C wants a declaration in every file */

@@ -1,7 +1,7 @@
 /* The kernels in plain C, with nothing but add, shift and mask on data: what every other table must
  * equal.
  * SPDX-License-Identifier: BSD-3-Clause */
-#include "internal.h"
+#include "norm_inline.h"
 
 static uint32_t bit(const uint8_t *bits, uint32_t i) {
     return (uint32_t)bits[i >> 3] >> (i & 7) & 1u;
@@ -55,18 +55,23 @@ static void outer(const binnet_tile *tile) {
     }
 }
 
-static uint32_t update(const binnet_update *u) {
+static uint32_t update(const binnet_update *t) {
     uint32_t largest = 0;
-    for (uint32_t n = 0; n < u->n_columns; ++n) {
-        const int32_t g = u->gradient[n];
-        if ((uint32_t)binnet_abs(g) > largest) largest = (uint32_t)binnet_abs(g);
-        if (!u->rule.apply) continue;
-        const int32_t step = binnet_stochastic(binnet_clamp(g, -u->rule.limit, u->rule.limit),
-                                               u->rule.shift, u->random[n]);
-        const int32_t w = binnet_clamp(u->latent[n] - step, -32767, 32767);
-        const unsigned mask = 1u << (n & 7);
-        u->latent[n] = (int16_t)w;
-        u->bits[n >> 3] = (uint8_t)((u->bits[n >> 3] & ~mask) | (w >= 0 ? mask : 0));
+    for (uint32_t m = 0; m < t->n_rows; ++m) {
+        int16_t *latent = t->latent + m * t->latent_stride;
+        uint8_t *bits = t->bits + m * t->bits_stride;
+        const int32_t *gradient = t->gradient + m * t->stride;
+        const uint8_t *random = t->random + m * t->stride;
+        for (uint32_t n = 0; n < t->n_columns; ++n) {
+            largest |= (uint32_t)binnet_abs(gradient[n]);
+            if (!t->rule.apply) continue;
+            const int32_t g = binnet_clamp(gradient[n], -t->rule.limit, t->rule.limit);
+            const int32_t step = binnet_stochastic(g, t->rule.shift, random[n]);
+            const int32_t w = binnet_clamp(latent[n] - step, -32767, 32767);
+            const unsigned mask = 1u << (n & 7);
+            latent[n] = (int16_t)w;
+            bits[n >> 3] = (uint8_t)((bits[n >> 3] & ~mask) | (w >= 0 ? mask : 0));
+        }
     }
     return largest;
 }
@@ -97,6 +102,8 @@ static uint64_t xor_count(const uint64_t *a, const uint64_t *b, size_t n_words) 
     return count;
 }
 
+BINNET_DEFINE_NORM()
+
 /* Small tiles: on a microcontroller they are RAM. */
 const binnet_kernels binnet_kernels_portable = {
     .name = "portable",
@@ -114,4 +121,5 @@ const binnet_kernels binnet_kernels_portable = {
     .random = random_rows,
     .power_of_two = power_of_two,
     .xor_count = xor_count,
+    BINNET_NORM_KERNELS,
 };

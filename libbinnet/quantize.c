@@ -28,17 +28,6 @@ binnet_scale binnet_two_power(uint32_t target, uint32_t s16) {
     return scale;
 }
 
-void binnet_quantize_row(int8_t *delta, const int16_t *error, const binnet_scale *scales,
-                         int32_t exponent, const uint8_t *random, uint32_t n) {
-    for (uint32_t i = 0; i < n; ++i) {
-        /* Not below -6 unless the error is 0, so that the lower clamp only keeps the shift
-         * legal. */
-        const int32_t k = binnet_clamp(scales[i].shift + exponent - 7, -8, 31);
-        const int32_t v = binnet_stochastic(binnet_scaled(error[i], scales[i].term), k, random[i]);
-        delta[i] = (int8_t)binnet_clamp(v, -127, 127);
-    }
-}
-
 void binnet_pack_latent(binnet_layer_state *layer) {
     memset(layer->bits, 0, layer->units * layer->bits_stride);
     for (uint32_t m = 0; m < layer->units; ++m) {

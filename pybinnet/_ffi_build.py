@@ -34,7 +34,7 @@ def make_ffi() -> FFI:
         '#include "binnet.h"\n' + PARALLEL,
         sources=["pybinnet/_parallel.c"] + [f"libbinnet/{name}" for name in sources],
         include_dirs=["include"],
-        depends=[HEADER, "libbinnet/internal.h"],
+        depends=[HEADER] + [path.as_posix() for path in Path("libbinnet").glob("*.h")],
         py_limited_api=True,  # cffi itself drops it on a free-threaded interpreter
     )
     return ffi

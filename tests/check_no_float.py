@@ -92,7 +92,7 @@ def float_instructions(binary):
 # What the library may call: memory functions, and the compiler's integer helpers (on small targets
 # 64-bit products, shifts and quotients, bit counts, switch tables).
 CALLS = re.compile(
-    r"""binnet_\w+|mem(cpy|move|set|cmp)|_GLOBAL_OFFSET_TABLE_|__stack_chk_fail
+    r"""binnet_\w+|mem(cpy|move|set|cmp)|bcmp|_GLOBAL_OFFSET_TABLE_|__stack_chk_fail
         |__aeabi_(mem\w+|u?idiv(mod)?|u?ldivmod|lmul|llsl|llsr|lasr)
         |__(clz|ctz|ffs|parity|popcount)[sd]i2|__gnu_thumb1_case_\w+""",
     re.VERBOSE,

@@ -153,36 +153,47 @@ static void test_products(const binnet_kernels *kernels, uint32_t batch, uint32_
     release(o.x), release(o.delta), release(o.bits);
 }
 
-static void test_update(const binnet_kernels *kernels, uint32_t n) {
+static void test_update(const binnet_kernels *kernels, uint32_t n_rows, uint32_t n) {
+    enum { STRIDE = 64 };
+    const size_t n_weights = (size_t)n_rows * n, n_tile = (n_rows - 1) * (size_t)STRIDE + n;
+    const size_t bits_stride = (n + 7) / 8;
     guarded latent[2], bits[2];
-    guarded gradient = guard(n * sizeof(int32_t));
-    guarded random = random_bytes(n);
+    guarded gradient = guard(n_tile * sizeof(int32_t));
+    guarded random = random_bytes(n_tile);
     const int32_t exponent = (int32_t)draw(30);
     const binnet_rule rule = {draw(8) != 0, (int32_t)(2u << exponent),
                               exponent + (int32_t)draw(16) - 15};
-    uint32_t peak[2];
-    for (uint32_t i = 0; i < n; ++i) {
+    int32_t peak_bits[2];
+    for (size_t i = 0; i < n_tile; ++i) {
         const int32_t g = (int32_t)(draw(1u << 30) >> draw(30));
         ((int32_t *)(void *)gradient.start)[i] = draw(2) ? g : -g;
     }
-    latent[0] = random_bytes(2 * (size_t)n);
-    latent[1] = guard(2 * (size_t)n);
-    for (uint32_t i = 0; i < n; ++i) {
+    latent[0] = random_bytes(2 * n_weights);
+    latent[1] = guard(2 * n_weights);
+    for (size_t i = 0; i < n_weights; ++i) {
         int16_t *w = (int16_t *)(void *)latent[0].start + i;
         if (*w == -32768 || draw(4) == 0) *w = draw(2) ? 32767 : -32767;
     }
-    memcpy(latent[1].start, latent[0].start, 2 * (size_t)n);
+    memcpy(latent[1].start, latent[0].start, 2 * n_weights);
     for (int i = 0; i < 2; ++i) {
-        bits[i] = guard((n + 7) / 8);
-        memset(bits[i].start, 0, (n + 7) / 8);
-        const binnet_update u = {rule,          (int16_t *)(void *)latent[i].start,
-                                 bits[i].start, (const int32_t *)(const void *)gradient.start,
-                                 random.start,  n};
-        peak[i] = (i ? kernels : &binnet_kernels_portable)->update(&u);
+        bits[i] = guard(n_rows * bits_stride);
+        memset(bits[i].start, 0, n_rows * bits_stride);
+        const binnet_update u = {.rule = rule,
+                                 .n_rows = n_rows,
+                                 .n_columns = n,
+                                 .latent = (int16_t *)(void *)latent[i].start,
+                                 .latent_stride = n,
+                                 .bits = bits[i].start,
+                                 .bits_stride = bits_stride,
+                                 .gradient = (const int32_t *)(const void *)gradient.start,
+                                 .random = random.start,
+                                 .stride = STRIDE};
+        peak_bits[i] = binnet_bitlen((i ? kernels : &binnet_kernels_portable)->update(&u));
     }
-    expect(peak[0] == peak[1] && !memcmp(latent[0].start, latent[1].start, 2 * (size_t)n) &&
-               !memcmp(bits[0].start, bits[1].start, (n + 7) / 8),
-           kernels->name, "update", n, (uint32_t)exponent, (uint32_t)rule.apply);
+    expect(peak_bits[0] == peak_bits[1] &&
+               !memcmp(latent[0].start, latent[1].start, 2 * n_weights) &&
+               !memcmp(bits[0].start, bits[1].start, n_rows * bits_stride),
+           kernels->name, "update", n_rows, n, (uint32_t)rule.shift);
     for (int i = 0; i < 2; ++i) release(latent[i]), release(bits[i]);
     release(gradient), release(random);
 }
@@ -278,7 +289,7 @@ int main(void) {
         }
         for (uint32_t i = 0; i < 40; ++i)
             test_products(kernels, 1 + draw(140), 1 + draw(300), 1 + draw(300));
-        for (uint32_t i = 0; i < 400; ++i) test_update(kernels, 1 + draw(64));
+        for (uint32_t i = 0; i < 400; ++i) test_update(kernels, 1 + draw(6), 1 + draw(64));
         for (uint32_t i = 0; i < 100; ++i) test_random(kernels, 1 + draw(9), 1 + draw(20));
         for (uint32_t i = 0; i < 200; ++i) test_power_of_two(kernels, draw(200), draw(2));
         for (uint32_t i = 0; i < 100; ++i) test_xor_count(kernels, draw(70));
