@@ -38,12 +38,18 @@ const binnet_kernels *binnet_kernels_best(void) {
     return &binnet_kernels_portable;
 }
 
+/* strcmp, which a freestanding C library need not have. */
+static int same(const char *a, const char *b) {
+    while (*a && *a == *b) ++a, ++b;
+    return *a == *b;
+}
+
 const binnet_kernels *binnet_kernels_find(const char *name) {
     if (!name) return NULL;
-    if (strcmp(name, "portable") == 0) return &binnet_kernels_portable;
+    if (same(name, "portable")) return &binnet_kernels_portable;
 #if BINNET_X86
-    if (strcmp(name, "avx2") == 0 && features() & FEATURE_AVX2) return &binnet_kernels_avx2;
-    if (strcmp(name, "avx512") == 0 && features() & FEATURE_AVX512) return &binnet_kernels_avx512;
+    if (same(name, "avx2") && features() & FEATURE_AVX2) return &binnet_kernels_avx2;
+    if (same(name, "avx512") && features() & FEATURE_AVX512) return &binnet_kernels_avx512;
 #endif
     return NULL;
 }

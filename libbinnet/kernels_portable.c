@@ -1,6 +1,11 @@
 /* The kernels in plain C, with nothing but add, shift and mask on data: what every other table must
  * equal.
  * SPDX-License-Identifier: BSD-3-Clause */
+#if defined(__clang__) && defined(__x86_64__)
+/* Clang vectorises variable shifts for SSE2 by way of float exponents (cvttps2dq). */
+#pragma clang attribute push(__attribute__((target("general-regs-only"))), apply_to = function)
+#endif
+
 #include "norm_inline.h"
 
 static uint32_t bit(const uint8_t *bits, uint32_t i) {
@@ -123,3 +128,7 @@ const binnet_kernels binnet_kernels_portable = {
     .xor_count = xor_count,
     BINNET_NORM_KERNELS,
 };
+
+#if defined(__clang__) && defined(__x86_64__)
+#pragma clang attribute pop
+#endif

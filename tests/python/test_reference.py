@@ -79,9 +79,9 @@ def test_random_bytes_are_the_words_in_order():
 def test_initial_values():
     net = ref.ReferenceNet(50, [40, 4], 8, seed=9, class_counts=[10, 30, 60, 0])
     hidden, output = net.layers
-    assert np.abs(hidden.W).max() <= 32767
-    assert np.abs(hidden.W.mean()) < 1500
-    assert 17000 < hidden.W.std() < 21000  # uniform: 32768 / sqrt(3)
+    assert np.abs(hidden.W).max() <= 8192
+    assert np.abs(hidden.W.mean()) < 375
+    assert 4250 < hidden.W.std() < 5250  # uniform: 8192 / sqrt(3)
     assert np.abs(hidden.beta).max() <= 8192
     assert hidden.beta.std() > 3000
     assert not output.beta.any()
@@ -97,7 +97,7 @@ def test_initial_values_are_the_bytes_of_their_streams():
     for index, layer in enumerate(net.layers):
         octets = ref.random_bytes(10, 0, 0, index, *(layer.W.shape * np.array([1, 2])))
         i16 = np.frombuffer(octets.astype(np.uint8).tobytes(), "<i2").reshape(layer.W.shape)
-        assert np.array_equal(layer.W, np.maximum(i16, -32767))
+        assert np.array_equal(layer.W, i16 // 4)
         octets = ref.random_bytes(10, 0, 1, index, 1, 2 * len(layer.beta))
         i16 = np.frombuffer(octets.astype(np.uint8).tobytes(), "<i2")
         assert np.array_equal(layer.beta, i16 // 4 if index < 2 else 0 * i16)
