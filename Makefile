@@ -11,8 +11,8 @@ STRICT ?= 0
 
 VENV = build/venv
 BIN = $(VENV)/bin
-SOURCES = $(wildcard include/* libbinnet/* pybinnet/*.py pybinnet/*.c) setup.py pyproject.toml VERSION
-C_FILES = $(wildcard include/*.h libbinnet/*.[ch] pybinnet/_parallel.c tests/c/*.[ch])
+SOURCES = $(wildcard include/* libbinnet/* pybinnet/*.py pybinnet/*.[ch]) setup.py pyproject.toml VERSION
+C_FILES = $(wildcard include/*.h libbinnet/*.[ch] pybinnet/*.[ch] tests/c/*.[ch])
 
 export STRICT
 export PIP_QUIET = 1
@@ -26,6 +26,7 @@ test: lint
 	    meson setup --reconfigure -Dwerror=$(if $(filter 1,$(STRICT)),true,false) build/meson && \
 	    meson compile -C build/meson && \
 	    meson test -C build/meson --print-errorlogs
+	tests/run_cross.sh
 	$(BIN)/python tests/check_no_float.py build/meson/libbinnet.a
 	cd build && venv/bin/pytest -c ../pyproject.toml ../tests/python pybinnet  # see CONTRIBUTING.md
 

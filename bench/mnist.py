@@ -16,7 +16,6 @@ from pathlib import Path
 
 import datasets
 import numpy as np
-from joblib import effective_n_jobs
 from tqdm import tqdm
 
 from pybinnet import BinaryConnectClassifier, __version__, _engine
@@ -106,7 +105,7 @@ def summary(options, runs, n_features):
         "weights": n_weights,
         "cpu": cpu_name(),
         "isa": _engine.isa_name(),
-        "threads": effective_n_jobs(options.n_jobs) if _engine.has_openmp() else 1,
+        "threads": _engine.n_threads(options.n_jobs),
         "test_error_percent": statistics.median(
             run["epochs"][-1]["test_error_percent"] for run in runs
         ),

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from joblib import effective_n_jobs
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_info
 
 from pybinnet._core import ffi, lib
 
@@ -30,9 +31,17 @@ def version() -> str:
     return f"{number >> 16}.{number >> 8 & 255}.{number & 255}"
 
 
-def has_openmp() -> bool:
-    """Return whether training can use more than one thread."""
-    return bool(lib.pybinnet_has_openmp())
+def n_threads(n_jobs: int | None) -> int:
+    """Return the threads that `n_jobs` means: joblib's rule, within the limits of threadpoolctl.
+
+    A limit that the caller set for OpenMP or BLAS, by ``threadpool_limits`` or by an environment
+    variable such as OMP_NUM_THREADS, holds here too; joblib sets them in its worker processes.
+    """
+    threads = effective_n_jobs(n_jobs)
+    if threads == 1 or not lib.pybinnet_has_threads():
+        return 1
+    limits = [pool["num_threads"] for pool in threadpool_info()]
+    return int(min(threads, lib.BINNET_MAX_WORKERS, *limits))
 
 
 @cache
@@ -118,10 +127,15 @@ class Net:
     ) -> None:
         layers = ffi.new("binnet_layer[]", [(lib.BINNET_DENSE, n) for n in units])
         counts = np.ascontiguousarray(class_counts, dtype=np.uint32)
-        n_workers = min(effective_n_jobs(n_jobs), lib.BINNET_MAX_WORKERS)
+        n_workers = n_threads(n_jobs)
         parallel = ffi.new("binnet_parallel *")
-        parallel.run = lib.pybinnet_parallel_run
+        parallel.run = lib.pybinnet_pool_run
         parallel.n_workers = n_workers
+        if n_workers > 1:
+            pool = lib.pybinnet_pool_new(n_workers)
+            if pool == ffi.NULL:
+                raise MemoryError(f"no memory for {n_workers} threads")
+            parallel.pool = self._pool = ffi.gc(pool, lib.pybinnet_pool_free)
         config = ffi.new("binnet_config *")
         config.seed = seed
         config.n_features = n_features

@@ -8,18 +8,11 @@ from pathlib import Path
 
 from cffi import FFI
 
-HEADER = "include/binnet.h"
-
-# pybinnet/_parallel.c
-PARALLEL = """
-void pybinnet_parallel_run(void *pool, uint32_t n_workers, uint32_t n_tasks, binnet_task task,
-                           void *context);
-int pybinnet_has_openmp(void);
-"""
+HEADERS = ["include/binnet.h", "pybinnet/_parallel.h"]
 
 
-def public_api(header: str) -> str:
-    """Return what stands between the two marker comments of the public header."""
+def declarations(header: str) -> str:
+    """Return what stands between the two marker comments of a header."""
     body = header.split("\n/* cffi: begin", 1)[1].split("\n/* cffi: end", 1)[0]
     return body.split("*/", 1)[1]  # the rest of the marker itself
 
@@ -28,13 +21,13 @@ def make_ffi() -> FFI:
     """Return the builder that setup.py asks for."""
     sources = Path("libbinnet/sources.txt").read_text(encoding="utf-8").split()
     ffi = FFI()
-    ffi.cdef(public_api(Path(HEADER).read_text(encoding="utf-8")) + PARALLEL)
+    ffi.cdef("".join(declarations(Path(name).read_text(encoding="utf-8")) for name in HEADERS))
     ffi.set_source(
         "pybinnet._core",
-        '#include "binnet.h"\n' + PARALLEL,
+        '#include "_parallel.h"\n',
         sources=["pybinnet/_parallel.c"] + [f"libbinnet/{name}" for name in sources],
-        include_dirs=["include"],
-        depends=[HEADER] + [path.as_posix() for path in Path("libbinnet").glob("*.h")],
+        include_dirs=["include", "pybinnet"],
+        depends=[*HEADERS, "libbinnet/internal.h", "libbinnet/norm_inline.h"],
         py_limited_api=True,  # cffi itself drops it on a free-threaded interpreter
     )
     return ffi

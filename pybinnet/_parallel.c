@@ -1,35 +1,191 @@
-/* The binnet_parallel hook of Python: OpenMP threads, or the calling thread where there are none.
- * SPDX-License-Identifier: BSD-3-Clause
- */
-#include "binnet.h"
+/* The binnet_parallel hook of Python: a pool of threads that belongs to one net.
+ *
+ * Not OpenMP, for two reasons. A parallel region of OpenMP ends when every thread has arrived, so on
+ * a busy machine each region waits for a thread that has nothing left to do but is not running:
+ * with other processes about, a step on 2 threads took 30 times its quiet time. Here it ends
+ * when every task is done, and the caller takes tasks too. And a process forked from one that has
+ * used libgomp hangs in its next region; here the child runs alone.
+ * SPDX-License-Identifier: BSD-3-Clause */
+#include "_parallel.h"
 
-#ifdef _OPENMP
-#include <omp.h>
+#ifndef _WIN32
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* About 50 µs: longer than the serial work between two products, so that threads seldom sleep. */
+enum { SPINS = 4000 };
+
+/* A task number that no job has. */
+#define NO_TASK 0xffffffffu
+
+struct pybinnet_pool {
+    pthread_mutex_t lock;
+    pthread_cond_t wake;     /* workers: there are tasks, or it is over */
+    pthread_cond_t finished; /* caller: the last task is done */
+    pid_t owner;
+    uint32_t n_threads;
+    /* Shared without the lock. The ticket is the job's number in the high half and its next task in
+     * the low. A thread takes a task by raising the ticket it has seen, which fails if the job is
+     * another by then. */
+    uint64_t ticket;
+    uint32_t n_tasks;
+    uint32_t n_done;
+    binnet_task task;
+    void *context;
+    int n_sleeping;
+    int caller_sleeps;
+    int stop;
+    pthread_t threads[];
+};
+
+static void pause_briefly(void) {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
 #endif
+}
 
-/* n_workers is the team's size even when the tasks are fewer: libgomp ends and restarts threads
- * when the size changes from call to call. */
-void pybinnet_parallel_run(void *pool, uint32_t n_workers, uint32_t n_tasks, binnet_task task,
-                           void *context) {
-    (void)pool;
-#ifdef _OPENMP
-    if (n_workers > 1 && n_tasks > 1) {
-        const int64_t end = n_tasks; /* signed: all that OpenMP 2 (MSVC) takes */
-        int64_t t;
-#pragma omp parallel for num_threads((int)n_workers) schedule(dynamic, 1)
-        for (t = 0; t < end; ++t) task(context, (uint32_t)t, (uint32_t)omp_get_thread_num());
+#define LOAD(p) __atomic_load_n(p, __ATOMIC_SEQ_CST)
+#define STORE(p, v) __atomic_store_n(p, v, __ATOMIC_SEQ_CST)
+
+/* Takes and does tasks of the present job until none is left. */
+static void work(pybinnet_pool *pool, uint32_t worker) {
+    uint64_t ticket = LOAD(&pool->ticket);
+    for (;;) {
+        const uint32_t n_tasks = LOAD(&pool->n_tasks);
+        const binnet_task task = LOAD(&pool->task);
+        void *const context = LOAD(&pool->context);
+        const uint32_t t = (uint32_t)ticket;
+        if (t >= n_tasks) return;
+        if (!__atomic_compare_exchange_n(&pool->ticket, &ticket, ticket + 1, 0, __ATOMIC_SEQ_CST,
+                                         __ATOMIC_SEQ_CST))
+            continue; /* `ticket` is what it is now */
+        task(context, t, worker);
+        if (__atomic_add_fetch(&pool->n_done, 1, __ATOMIC_SEQ_CST) == n_tasks &&
+            LOAD(&pool->caller_sleeps)) {
+            pthread_mutex_lock(&pool->lock);
+            pthread_cond_signal(&pool->finished);
+            pthread_mutex_unlock(&pool->lock);
+        }
+        ++ticket;
+    }
+}
+
+typedef struct start {
+    pybinnet_pool *pool;
+    uint32_t worker;
+} start;
+
+static void *serve(void *argument) {
+    const start s = *(start *)argument;
+    pybinnet_pool *pool = s.pool;
+    uint64_t job = 0; /* the last one served */
+    free(argument);
+    for (;;) {
+        for (int i = 0; i < SPINS && LOAD(&pool->ticket) >> 32 == job && !LOAD(&pool->stop); ++i)
+            pause_briefly();
+        if (LOAD(&pool->ticket) >> 32 == job) {
+            pthread_mutex_lock(&pool->lock);
+            __atomic_add_fetch(&pool->n_sleeping, 1, __ATOMIC_SEQ_CST);
+            while (LOAD(&pool->ticket) >> 32 == job && !LOAD(&pool->stop))
+                pthread_cond_wait(&pool->wake, &pool->lock);
+            __atomic_sub_fetch(&pool->n_sleeping, 1, __ATOMIC_SEQ_CST);
+            pthread_mutex_unlock(&pool->lock);
+        }
+        if (LOAD(&pool->stop)) return NULL;
+        job = LOAD(&pool->ticket) >> 32;
+        work(pool, s.worker);
+    }
+}
+
+void pybinnet_pool_run(void *handle, uint32_t n_workers, uint32_t n_tasks, binnet_task task,
+                       void *context) {
+    pybinnet_pool *pool = handle;
+    (void)n_workers;
+    if (n_tasks == 1 || pool->owner != getpid()) { /* threads do not survive a fork */
+        for (uint32_t t = 0; t < n_tasks; ++t) task(context, t, 0);
         return;
     }
-#else
+    /* Closed while it changes: else a late thread could take a new task by an old ticket. */
+    const uint64_t job = LOAD(&pool->ticket) >> 32;
+    STORE(&pool->ticket, (job + 1) << 32 | NO_TASK);
+    STORE(&pool->task, task);
+    STORE(&pool->context, context);
+    STORE(&pool->n_done, 0);
+    STORE(&pool->n_tasks, n_tasks);
+    STORE(&pool->ticket, (job + 2) << 32);
+    if (LOAD(&pool->n_sleeping)) {
+        pthread_mutex_lock(&pool->lock);
+        pthread_cond_broadcast(&pool->wake);
+        pthread_mutex_unlock(&pool->lock);
+    }
+    work(pool, 0);
+    for (int i = 0; i < SPINS && LOAD(&pool->n_done) < n_tasks; ++i) pause_briefly();
+    if (LOAD(&pool->n_done) < n_tasks) {
+        pthread_mutex_lock(&pool->lock);
+        STORE(&pool->caller_sleeps, 1);
+        while (LOAD(&pool->n_done) < n_tasks) pthread_cond_wait(&pool->finished, &pool->lock);
+        STORE(&pool->caller_sleeps, 0);
+        pthread_mutex_unlock(&pool->lock);
+    }
+}
+
+void pybinnet_pool_free(pybinnet_pool *pool) {
+    if (!pool || pool->owner != getpid()) return; /* a child has no thread to end */
+    pthread_mutex_lock(&pool->lock);
+    STORE(&pool->stop, 1);
+    pthread_cond_broadcast(&pool->wake);
+    pthread_mutex_unlock(&pool->lock);
+    for (uint32_t i = 0; i < pool->n_threads; ++i) pthread_join(pool->threads[i], NULL);
+    pthread_cond_destroy(&pool->wake);
+    pthread_cond_destroy(&pool->finished);
+    pthread_mutex_destroy(&pool->lock);
+    free(pool);
+}
+
+pybinnet_pool *pybinnet_pool_new(uint32_t n_workers) {
+    pybinnet_pool *pool = calloc(1, sizeof *pool + n_workers * sizeof *pool->threads);
+    if (!pool) return NULL;
+    pool->owner = getpid();
+    pthread_mutex_init(&pool->lock, NULL);
+    pthread_cond_init(&pool->wake, NULL);
+    pthread_cond_init(&pool->finished, NULL);
+    while (pool->n_threads + 1 < n_workers) {
+        start *s = malloc(sizeof *s);
+        if (s) {
+            s->pool = pool;
+            s->worker = pool->n_threads + 1;
+        }
+        if (!s || pthread_create(&pool->threads[pool->n_threads], NULL, serve, s) != 0) {
+            free(s);
+            break; /* fewer threads compute the same */
+        }
+        ++pool->n_threads;
+    }
+    return pool;
+}
+
+int pybinnet_has_threads(void) { return 1; }
+
+#else /* no POSIX threads: the calling thread does all */
+
+void pybinnet_pool_run(void *pool, uint32_t n_workers, uint32_t n_tasks, binnet_task task,
+                       void *context) {
+    (void)pool;
     (void)n_workers;
-#endif
     for (uint32_t t = 0; t < n_tasks; ++t) task(context, t, 0);
 }
 
-int pybinnet_has_openmp(void) {
-#ifdef _OPENMP
-    return 1;
-#else
-    return 0;
-#endif
+pybinnet_pool *pybinnet_pool_new(uint32_t n_workers) {
+    (void)n_workers;
+    return NULL;
 }
+
+void pybinnet_pool_free(pybinnet_pool *pool) { (void)pool; }
+
+int pybinnet_has_threads(void) { return 0; }
+
+#endif

@@ -2,21 +2,31 @@
 
 import hashlib
 import os
+import platform
 import subprocess
 import sys
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import golden
 import numpy as np
 import pytest
 import reference
+from threadpoolctl import threadpool_limits
 
 from pybinnet import _engine
 
 TESTS = Path(golden.__file__).parent
 
-ISAS = ["portable", "avx2", "avx512"]
+ISAS = ["portable"] + (["neon"] if platform.machine() == "aarch64" else ["avx2", "avx512"])
+
+
+def make_net(seed=golden.SEED, n_jobs=None):
+    """The net of the golden run."""
+    return _engine.Net(
+        golden.FEATURES, golden.UNITS, golden.BATCH, seed, golden.COUNTS, n_jobs=n_jobs
+    )
 
 
 @pytest.fixture(params=ISAS)
@@ -69,10 +79,7 @@ def test_core_equals_reference(isa, n_features, units, batch, seed, counts):
 
 @pytest.mark.parametrize("n_jobs", [1, 2, 3])
 def test_golden_hash(isa, n_jobs):
-    net = _engine.Net(
-        golden.FEATURES, golden.UNITS, golden.BATCH, golden.SEED, golden.COUNTS, n_jobs=n_jobs
-    )
-    assert golden.digests(*golden.run(net)) == golden.expected()
+    assert golden.digests(*golden.run(make_net(n_jobs=n_jobs))) == golden.expected()
 
 
 def test_golden_hash_of_the_reference():
@@ -88,12 +95,9 @@ def test_checkpoint_continues_to_the_same_bytes():
             net.train_step(*golden.batch(step), 3)
         return net
 
-    def make():
-        return _engine.Net(golden.FEATURES, golden.UNITS, golden.BATCH, 1, golden.COUNTS)
-
-    whole = train(make(), 0, 6).checkpoint()
-    resumed = make()
-    resumed.restore(train(make(), 0, 3).checkpoint())
+    whole = train(make_net(), 0, 6).checkpoint()
+    resumed = make_net()
+    resumed.restore(train(make_net(), 0, 3).checkpoint())
     assert train(resumed, 3, 6).checkpoint() == whole
     assert reference.ReferenceNet.restore(whole).checkpoint() == whole
 
@@ -147,7 +151,7 @@ def test_unknown_isa_is_an_error(monkeypatch):
 
 
 def test_unsupported_isa_is_an_error(monkeypatch):
-    monkeypatch.setenv("BINNET_ISA", "neon" if os.uname().machine == "x86_64" else "avx2")
+    monkeypatch.setenv("BINNET_ISA", "avx2" if platform.machine() == "aarch64" else "neon")
     with pytest.raises(ValueError, match="not supported by this processor"):
         _engine.kernels()
 
@@ -168,8 +172,7 @@ def test_sizes_beyond_the_bounds(n_features, units, message):
 
 @pytest.fixture(scope="module")
 def files():
-    net = _engine.Net(golden.FEATURES, golden.UNITS, golden.BATCH, golden.SEED, golden.COUNTS)
-    return golden.run(net)
+    return golden.run(make_net())
 
 
 def crc(body):
@@ -195,7 +198,7 @@ def newer(data):
 )
 def test_damaged_files_are_refused(files, damage, message):
     checkpoint, model = files
-    net = _engine.Net(golden.FEATURES, golden.UNITS, golden.BATCH, golden.SEED, golden.COUNTS)
+    net = make_net()
     before = net.checkpoint()
     with pytest.raises(ValueError, match=f"the checkpoint: .*{message}"):
         net.restore(damage(checkpoint, model))
@@ -205,9 +208,8 @@ def test_damaged_files_are_refused(files, damage, message):
 
 
 def test_checkpoint_of_another_net_is_refused(files):
-    net = _engine.Net(golden.FEATURES, golden.UNITS, golden.BATCH, 3, golden.COUNTS)
     with pytest.raises(ValueError, match="another configuration"):
-        net.restore(files[0])
+        make_net(seed=3).restore(files[0])
 
 
 def test_every_flipped_bit_of_a_model_is_noticed(files):
@@ -249,3 +251,37 @@ def test_two_runs_are_equal_in_new_processes():
     runs = [subprocess.run(command, check=True, capture_output=True).stdout for _ in range(2)]
     assert len({hashlib.sha256(run).digest() for run in runs}) == 1
     assert len(runs[0]) > 1000
+
+
+# Threads
+
+
+def test_threads_stay_within_limits():
+    assert _engine.n_threads(None) == 1
+    assert _engine.n_threads(3) <= 3
+    with threadpool_limits(1):
+        assert _engine.n_threads(3) == 1
+
+
+def test_forked_child_trains_on():
+    """Threads do not survive a fork: the child must do the work alone, to the same bytes."""
+    net = make_net(n_jobs=2)
+    net.train_step(*golden.batch(0), 3)
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        net.train_step(*golden.batch(1), 3)
+        os.write(writer, hashlib.sha256(net.checkpoint()).digest())
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    net.train_step(*golden.batch(1), 3)
+    assert os.read(reader, 32) == hashlib.sha256(net.checkpoint()).digest()
+
+
+def test_nets_train_at_the_same_time():
+    """Eight Python threads, each with a net of two threads."""
+    with ThreadPoolExecutor(8) as executor:
+        runs = list(executor.map(lambda _: golden.run(make_net(n_jobs=2)), range(16)))
+    assert {hashlib.sha256(checkpoint).hexdigest() for checkpoint, _ in runs} == {
+        golden.expected()["checkpoint_sha256"]
+    }
