@@ -87,7 +87,7 @@ typedef struct binnet_kernels binnet_kernels;
 /* The fastest table that this processor can run. Asks the processor each time: keep the result. */
 const binnet_kernels *binnet_kernels_best(void);
 
-/* The table named "portable", "avx2" or "avx512"; NULL if unknown or not supported here. */
+/* The table named "portable", "avx2", "avx512" or "neon"; NULL if unknown or not supported here. */
 const binnet_kernels *binnet_kernels_find(const char *name);
 
 /* The name of a table; static storage. */

@@ -17,6 +17,10 @@
 #if defined(__x86_64__) && !defined(BINNET_PORTABLE_ONLY)
 #define BINNET_X86 1
 #endif
+#if defined(__aarch64__) && defined(__ARM_NEON) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ &&    \
+    !defined(BINNET_PORTABLE_ONLY)
+#define BINNET_NEON 1
+#endif
 #else
 #define BINNET_TARGET(isa)
 #define BINNET_INLINE static inline
@@ -24,6 +28,9 @@
 #endif
 #ifndef BINNET_X86
 #define BINNET_X86 0
+#endif
+#ifndef BINNET_NEON
+#define BINNET_NEON 0
 #endif
 
 /* ---- Integer helpers (docs/algorithm.md, section 1) ---------------------------------------- */
@@ -232,6 +239,9 @@ extern const binnet_kernels binnet_kernels_portable;
 #if BINNET_X86
 extern const binnet_kernels binnet_kernels_avx2;
 extern const binnet_kernels binnet_kernels_avx512;
+#endif
+#if BINNET_NEON
+extern const binnet_kernels binnet_kernels_neon;
 #endif
 
 /* The value a code of power_of_two stands for is 2^(code - 1), 0 for 0. */

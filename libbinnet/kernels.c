@@ -35,7 +35,11 @@ const binnet_kernels *binnet_kernels_best(void) {
     if (found & FEATURE_AVX512) return &binnet_kernels_avx512;
     if (found & FEATURE_AVX2) return &binnet_kernels_avx2;
 #endif
+#if BINNET_NEON
+    return &binnet_kernels_neon; /* every AArch64 processor has it */
+#else
     return &binnet_kernels_portable;
+#endif
 }
 
 /* strcmp, which a freestanding C library need not have. */
@@ -50,6 +54,9 @@ const binnet_kernels *binnet_kernels_find(const char *name) {
 #if BINNET_X86
     if (same(name, "avx2") && features() & FEATURE_AVX2) return &binnet_kernels_avx2;
     if (same(name, "avx512") && features() & FEATURE_AVX512) return &binnet_kernels_avx512;
+#endif
+#if BINNET_NEON
+    if (same(name, "neon")) return &binnet_kernels_neon;
 #endif
     return NULL;
 }

@@ -172,7 +172,9 @@ static void test_update(const binnet_kernels *kernels, uint32_t n_rows, uint32_t
     latent[1] = guard(2 * n_weights);
     for (size_t i = 0; i < n_weights; ++i) {
         int16_t *w = (int16_t *)(void *)latent[0].start + i;
-        if (*w == -32768 || draw(4) == 0) *w = draw(2) ? 32767 : -32767;
+        const uint32_t kind = draw(4); /* at the ends, at the sign, or anywhere */
+        if (*w == -32768 || kind == 0) *w = draw(2) ? 32767 : -32767;
+        if (kind == 1) *w = (int16_t)((int)draw(5) - 2);
     }
     memcpy(latent[1].start, latent[0].start, 2 * n_weights);
     for (int i = 0; i < 2; ++i) {
