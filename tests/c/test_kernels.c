@@ -200,6 +200,103 @@ static void test_update(const binnet_kernels *kernels, uint32_t n_rows, uint32_t
     release(gradient), release(random);
 }
 
+/* Normalisation of a tile forward and backward and the quantization of its error, with one table. */
+typedef struct normed {
+    guarded normed, activation, error, delta;
+    binnet_scale scale[64];
+    int32_t bias_gradient[64], peak;
+} normed;
+
+static normed normalise(const binnet_kernels *kernels, const int32_t *z, const int16_t *error,
+                        const uint8_t *random, uint32_t n_rows, uint32_t n_units, int hidden) {
+    const size_t n = (size_t)n_rows * n_units;
+    int16_t bias[64];
+    uint8_t target[64];
+    normed r;
+    r.normed = guard(n);
+    r.activation = guard(n);
+    r.error = guard(n * sizeof(int16_t));
+    r.delta = guard(n);
+    for (uint32_t u = 0; u < n_units; ++u) {
+        bias[u] = (int16_t)((int)(u * 769 % 49153) - 24576);
+        target[u] = (uint8_t)(2 + u % 47);
+    }
+    binnet_layer_state layer;
+    memset(&layer, 0, sizeof layer);
+    layer.units = n_units;
+    layer.bias = bias;
+    layer.bias_gradient = r.bias_gradient;
+    layer.target = hidden ? NULL : target;
+    layer.scale = r.scale;
+    layer.normed = (int8_t *)r.normed.start;
+    layer.activation = hidden ? r.activation.start : NULL;
+    const binnet_result tile = {
+        .sums = z, .stride = n_units, .n_rows = n_rows, .n_columns = n_units};
+    binnet_norm_forward(kernels, &layer, &tile, 0);
+    memcpy(r.error.start, error, n * sizeof(int16_t));
+    r.peak = BINNET_NO_PEAK;
+    for (uint32_t u = 0; u < n_units; u += BINNET_UNIT_BLOCK) {
+        const uint32_t width = n_units - u < BINNET_UNIT_BLOCK ? n_units - u : BINNET_UNIT_BLOCK;
+        const int32_t peak = binnet_norm_backward(kernels, &layer, (int16_t *)(void *)r.error.start,
+                                                  n_rows, u, width);
+        if (peak > r.peak) r.peak = peak;
+    }
+    for (uint32_t u = 0; r.peak != BINNET_NO_PEAK && u < n_units; u += BINNET_UNIT_BLOCK) {
+        const binnet_error_job job = {.error = (int16_t *)(void *)r.error.start + u,
+                                      .stride = n_units,
+                                      .n_rows = n_rows,
+                                      .scale = r.scale + u,
+                                      .exponent = r.peak,
+                                      .random = random + u,
+                                      .random_stride = n_units,
+                                      .delta = (int8_t *)r.delta.start + u};
+        kernels->quantize(&job, n_units - u < BINNET_UNIT_BLOCK ? n_units - u : BINNET_UNIT_BLOCK);
+    }
+    return r;
+}
+
+static void test_norm(const binnet_kernels *kernels, uint32_t n_rows, uint32_t n_units) {
+    const size_t n = (size_t)n_rows * n_units;
+    guarded z = guard(n * sizeof(int32_t)), error = guard(n * sizeof(int16_t));
+    guarded random = random_bytes(n);
+    int32_t *sums = (int32_t *)(void *)z.start;
+    int16_t *errors = (int16_t *)(void *)error.start;
+    const int hidden = draw(2) != 0;
+    const uint32_t spread = 1u << draw(25), height = 1u << draw(16);
+    for (size_t i = 0; i < n; ++i) {
+        sums[i] = (int32_t)draw(spread) - (int32_t)(spread >> draw(3));
+        errors[i] = (int16_t)((int32_t)draw(height) - (int32_t)(height / 2));
+        if (errors[i] == -32768) errors[i] = 32767;
+    }
+    normed r[2];
+    for (int i = 0; i < 2; ++i)
+        r[i] = normalise(i ? kernels : &binnet_kernels_portable, sums, errors, random.start, n_rows,
+                         n_units, hidden);
+    expect(!memcmp(r[0].normed.start, r[1].normed.start, n) &&
+               !memcmp(r[0].activation.start, r[1].activation.start, n) &&
+               !memcmp(r[0].scale, r[1].scale, n_units * sizeof *r[0].scale),
+           kernels->name, "forward normalisation", n_rows, n_units, (uint32_t)hidden);
+    expect(!memcmp(r[0].error.start, r[1].error.start, n * sizeof(int16_t)) &&
+               !memcmp(r[0].bias_gradient, r[1].bias_gradient, n_units * sizeof(int32_t)) &&
+               r[0].peak == r[1].peak && !memcmp(r[0].delta.start, r[1].delta.start, n),
+           kernels->name, "backward normalisation", n_rows, n_units, (uint32_t)hidden);
+    guarded rounded[2];
+    const int32_t shift = (int32_t)draw(16) - 8;
+    for (size_t i = 0; i < n; ++i) sums[i] = (int32_t)draw(1u << 23) - (1 << 22);
+    for (size_t i = 0; shift < 0 && i < n; ++i) sums[i] %= 1 << (15 + shift);
+    for (int i = 0; i < 2; ++i) {
+        rounded[i] = guard(n * sizeof(int16_t));
+        (i ? kernels : &binnet_kernels_portable)
+            ->round_error((int16_t *)(void *)rounded[i].start, sums, shift, (uint32_t)n);
+    }
+    expect(!memcmp(rounded[0].start, rounded[1].start, n * sizeof(int16_t)), kernels->name,
+           "round_error", (uint32_t)n, (uint32_t)shift, 0);
+    for (int i = 0; i < 2; ++i)
+        release(r[i].normed), release(r[i].activation), release(r[i].error), release(r[i].delta),
+            release(rounded[i]);
+    release(z), release(error), release(random);
+}
+
 static void test_random(const binnet_kernels *kernels, uint32_t n_rows, uint32_t n_blocks) {
     const uint32_t row = draw(1000), block = draw(1000);
     guarded a = guard((size_t)n_rows * n_blocks * 8), b = guard((size_t)n_rows * n_blocks * 8);
@@ -292,6 +389,7 @@ int main(void) {
         for (uint32_t i = 0; i < 40; ++i)
             test_products(kernels, 1 + draw(140), 1 + draw(300), 1 + draw(300));
         for (uint32_t i = 0; i < 400; ++i) test_update(kernels, 1 + draw(6), 1 + draw(64));
+        for (uint32_t i = 0; i < 300; ++i) test_norm(kernels, 1 + draw(140), 1 + draw(64));
         for (uint32_t i = 0; i < 100; ++i) test_random(kernels, 1 + draw(9), 1 + draw(20));
         for (uint32_t i = 0; i < 200; ++i) test_power_of_two(kernels, draw(200), draw(2));
         for (uint32_t i = 0; i < 100; ++i) test_xor_count(kernels, draw(70));
