@@ -91,13 +91,6 @@ BINNET_INLINE int32_t binnet_scaled(int32_t v, int32_t term) {
     return term > 0 ? (int32_t)((uint32_t)v << term) + v : (int32_t)((uint32_t)v << -term) - v;
 }
 
-/* z - mean in standard deviations, `target` being one: clamped to ±127. */
-BINNET_INLINE int32_t binnet_normalised(int32_t centred, binnet_scale scale) {
-    int32_t v = binnet_scaled(centred, scale.term);
-    if (scale.shift < 0) v = binnet_clamp(v, -127, 127); /* cannot overflow the left shift then */
-    return binnet_clamp(binnet_shift(v, scale.shift), -127, 127);
-}
-
 /* A bias in activation units. */
 BINNET_INLINE int32_t binnet_bias(int16_t bias) {
     return binnet_floor_shift((int32_t)bias + 128, 8);
@@ -167,7 +160,7 @@ typedef struct binnet_norm_job {
     const int32_t *mean;       /* [units] */
     const int32_t *bias;       /* [units], in activation units */
     const binnet_scale *scale; /* [units] */
-    int8_t *normed;            /* [n_rows][stride] */
+    int8_t *normed;            /* [n_rows][stride], or NULL */
     uint8_t *activation;       /* [n_rows][stride], or NULL */
     size_t stride;
 } binnet_norm_job;

@@ -236,7 +236,48 @@ AVX512 BINNET_INLINE void dot_tile(const int unsigned_left, const binnet_tile *t
 #undef REST
 }
 
+/* Few rows do not pay for a panel: each weight row is spread to ±1 bytes where it is used. */
+enum { FEW_ROWS = 3, UNITS_AT_ONCE = 4 };
+
+AVX512 BINNET_INLINE void dot_units(const int n_units, const binnet_tile *t, uint32_t row,
+                                    uint32_t unit) {
+    const __m512i plus = _mm512_set1_epi8(1), minus = _mm512_set1_epi8(-1);
+    const uint8_t *a = (const uint8_t *)t->left + row * t->left_stride;
+    const uint8_t *bits = t->bits + unit * t->bits_stride;
+    __m512i sums[UNITS_AT_ONCE];
+    for (int i = 0; i < n_units; ++i) sums[i] = _mm512_setzero_si512();
+    for (uint32_t n = 0; n < t->depth; n += 64, bits += 8) {
+        const uint32_t rest = t->depth - n;
+        const __mmask64 valid = rest >= 64 ? ~(uint64_t)0 : ((uint64_t)1 << rest) - 1;
+        const __m512i v = _mm512_maskz_loadu_epi8(valid, a + n);
+        BINNET_UNROLL
+        for (int i = 0; i < n_units; ++i) {
+            uint64_t word;
+            if (rest >= 64)
+                memcpy(&word, bits + (size_t)i * t->bits_stride, 8);
+            else
+                word = load_bits(bits + (size_t)i * t->bits_stride, (rest + 7) / 8);
+            sums[i] = _mm512_dpbusd_epi32(sums[i], v, _mm512_mask_blend_epi8(word, minus, plus));
+        }
+    }
+    for (int i = 0; i < n_units; ++i)
+        t->out[row * t->out_stride + unit + (uint32_t)i] = _mm512_reduce_add_epi32(sums[i]);
+}
+
+AVX512 static void forward_few(const binnet_tile *tile) {
+    for (uint32_t b = 0; b < tile->n_rows; ++b) {
+        uint32_t u = 0;
+        for (; u + UNITS_AT_ONCE <= tile->n_columns; u += UNITS_AT_ONCE)
+            dot_units(UNITS_AT_ONCE, tile, b, u);
+        for (; u < tile->n_columns; ++u) dot_units(1, tile, b, u);
+    }
+}
+
 AVX512 static void forward(const binnet_tile *tile) {
+    if (tile->n_rows <= FEW_ROWS) {
+        forward_few(tile);
+        return;
+    }
     pack_forward(tile);
     dot_tile(1, tile, tile->left_stride, 4, tile->depth / 4, NULL);
     if (tile->depth & 3) dot_tail(1, tile, tile->depth);

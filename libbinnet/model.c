@@ -192,8 +192,9 @@ size_t binnet_model_scratch_size(const binnet_model *model, uint32_t n_rows) {
 
 typedef struct stage {
     view layer;
-    uint8_t *activation; /* [n_rows][units], or NULL: scores */
-    int32_t *scores;
+    const binnet_kernels *kernels;
+    uint8_t *activation; /* [n_rows][units] of a hidden layer */
+    int32_t *scores;     /* [n_rows][units] of the last */
 } stage;
 
 /* The score in 1/256 of the activation unit. */
@@ -204,21 +205,43 @@ static int32_t score(int32_t centred, const unit *u) {
     return binnet_shift(v, k) + u->bias;
 }
 
-static void finish_units(void *context, const binnet_result *z) {
+/* Sums of a hidden layer's units to activations. */
+static void activate(const stage *s, const binnet_result *z, uint32_t column, uint32_t n) {
+    const uint32_t first = z->first_column + column;
+    int32_t mean[BINNET_UNIT_BLOCK], bias[BINNET_UNIT_BLOCK];
+    binnet_scale scale[BINNET_UNIT_BLOCK];
+    const binnet_norm_job job = {.z = z->sums + column,
+                                 .z_stride = z->stride,
+                                 .n_rows = z->n_rows,
+                                 .mean = mean,
+                                 .bias = bias,
+                                 .scale = scale,
+                                 .activation = s->activation + first,
+                                 .stride = s->layer.units};
+    for (uint32_t u = 0; u < n; ++u) {
+        const unit here = get_unit(&s->layer, first + u);
+        mean[u] = here.mean;
+        bias[u] = binnet_bias(here.bias);
+        scale[u] = here.scale;
+    }
+    s->kernels->normalise(&job, n);
+}
+
+static void finish_hidden(void *context, const binnet_result *z) {
+    for (uint32_t column = 0; column < z->n_columns; column += BINNET_UNIT_BLOCK) {
+        const uint32_t rest = z->n_columns - column;
+        activate(context, z, column, rest < BINNET_UNIT_BLOCK ? rest : BINNET_UNIT_BLOCK);
+    }
+}
+
+static void finish_scores(void *context, const binnet_result *z) {
     const stage *s = context;
     for (uint32_t i = 0; i < z->n_columns; ++i) {
         const uint32_t m = z->first_column + i;
         const unit u = get_unit(&s->layer, m);
-        const int32_t bias = binnet_bias(u.bias);
-        for (uint32_t b = 0; b < z->n_rows; ++b) {
-            const int32_t centred = z->sums[b * z->stride + i] - u.mean;
-            const size_t at = (size_t)b * s->layer.units + m;
-            if (s->activation)
-                s->activation[at] =
-                    (uint8_t)binnet_clamp(binnet_normalised(centred, u.scale) + bias, 0, 127);
-            else
-                s->scores[at] = score(centred, &u);
-        }
+        for (uint32_t b = 0; b < z->n_rows; ++b)
+            s->scores[(size_t)b * s->layer.units + m] =
+                score(z->sums[b * z->stride + i] - u.mean, &u);
     }
 }
 
@@ -232,11 +255,11 @@ static uint16_t best_class(const int32_t *scores, uint32_t n_classes) {
 /* Rows to scores, through all layers. */
 static void run(const binnet_model *model, const uint8_t *x, uint32_t n_rows, int32_t *scores,
                 uint8_t *scratch, const regions *r) {
-    stage s = {first_layer(model->bytes), NULL, scores};
+    stage s = {first_layer(model->bytes), model->kernels, NULL, scores};
     binnet_input input = {x, model->n_features, 0};
     for (;;) {
         const int last = s.layer.index + 1 == model->n_layers;
-        s.activation = last ? NULL : scratch + r->activations[s.layer.index & 1];
+        s.activation = scratch + r->activations[s.layer.index & 1];
         binnet_gemm gemm;
         gemm.kernels = model->kernels;
         gemm.parallel = NULL;
@@ -247,7 +270,7 @@ static void run(const binnet_model *model, const uint8_t *x, uint32_t n_rows, in
         gemm.fan_in = s.layer.fan_in;
         gemm.units = s.layer.units;
         gemm.n_rows = n_rows;
-        gemm.epilogue = finish_units;
+        gemm.epilogue = last ? finish_scores : finish_hidden;
         gemm.context = &s;
         binnet_gemm_forward(&gemm, input);
         if (last) return;

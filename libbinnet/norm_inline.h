@@ -74,16 +74,20 @@ BINNET_INLINE void binnet_inline_normalise(const binnet_norm_job *job, uint32_t 
         binnet_spread_shift(&lanes, u, job->scale[u].shift);
         lanes.limit[u] = job->scale[u].shift < 0 ? 127 : INT32_MAX;
     }
-    for (uint32_t b = 0; b < job->n_rows; ++b, z += job->z_stride, normed += job->stride) {
+    for (uint32_t b = 0; b < job->n_rows; ++b, z += job->z_stride) {
         BINNET_EACH_UNIT {
             int32_t v = binnet_lane_scaled(&lanes, u, z[u] - mean[u]);
             v = binnet_clamp(v, -lanes.limit[u], lanes.limit[u]);
             row[u] = binnet_clamp(binnet_lane_shifted(&lanes, u, v), -127, 127);
         }
-        BINNET_EACH_UNIT normed[u] = (int8_t)row[u];
-        if (!activation) continue;
-        BINNET_EACH_UNIT activation[u] = (uint8_t)binnet_clamp(row[u] + bias[u], 0, 127);
-        activation += job->stride;
+        if (normed) {
+            BINNET_EACH_UNIT normed[u] = (int8_t)row[u];
+            normed += job->stride;
+        }
+        if (activation) {
+            BINNET_EACH_UNIT activation[u] = (uint8_t)binnet_clamp(row[u] + bias[u], 0, 127);
+            activation += job->stride;
+        }
     }
 }
 

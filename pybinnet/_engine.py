@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import os
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -79,8 +79,8 @@ def _check(status: int, what: str) -> None:
 
 
 def _buffer(n_bytes: int) -> NDArray[np.uint8]:
-    """Zeroed bytes that begin at a cache line."""
-    raw = np.zeros(n_bytes + 64, dtype=np.uint8)
+    """Bytes that begin at a cache line."""
+    raw = np.empty(n_bytes + 64, dtype=np.uint8)
     start = -raw.ctypes.data % 64
     return raw[start : start + n_bytes]
 
@@ -210,11 +210,18 @@ def rate_exponent(first: int, last: int, step: int, n_steps: int) -> int:
     return int(lib.binnet_rate_exponent(first, last, step, n_steps))
 
 
-def predict_scores(model: bytes, x: NDArray[np.uint8]) -> NDArray[np.int32]:
-    """Return the scores of rows, shape (n_rows, n_classes), `SCORE_UNIT` being the margin 1."""
+@lru_cache(maxsize=16)
+def _open_model(model: bytes, isa: str) -> tuple[Any, Any]:
+    """Check a model and open it. The same bytes object, as an estimator has it, is opened once."""
     opened = ffi.new("binnet_model *")
     source = ffi.from_buffer(model)
-    _check(lib.binnet_model_open(opened, source, len(model), kernels()), "the model")
+    _check(lib.binnet_model_open(opened, source, len(model), _named_kernels(isa)), "the model")
+    return opened, source
+
+
+def predict_scores(model: bytes, x: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """Return the scores of rows, shape (n_rows, n_classes), `SCORE_UNIT` being the margin 1."""
+    opened, _ = _open_model(model, isa_name())
     if x.shape[1] != opened.n_features:
         raise ValueError(f"the model takes {opened.n_features} features, got {x.shape[1]}")
     scores = np.empty((len(x), opened.n_classes), dtype=np.int32)
