@@ -118,11 +118,20 @@ size_t binnet_bits_row_words(size_t n_bits);
  * [n_rows][binnet_bits_row_words(n_bits)]. */
 binnet_status binnet_bits_pack(const int8_t *values, size_t n_rows, size_t n_bits, uint64_t *bits);
 
+/* Scratch bytes that binnet_xnor_matmul needs; at most 64 KiB a worker, and 0 with the portable
+ * kernels. `kernels` and `parallel` as there. */
+size_t binnet_xnor_scratch_size(size_t n_bits, const binnet_kernels *kernels,
+                                const binnet_parallel *parallel);
+
 /* product[i][j] = sum over k of a[i][k] * b[j][k] of ±1 matrices, by exclusive or and bit count.
- * `a` has n_a rows, `b` n_b rows, `product` is [n_a][n_b]. n_bits is below 2^31. kernels may be
- * NULL: the best. Source: Courbariaux et al. 2016, section 1.4. */
+ * `a` has n_a rows, `b` n_b rows, `product` is [n_a][n_b]. kernels may be NULL: the best; parallel
+ * may be NULL: the calling thread only. `product` and `scratch` must not overlap each other or the
+ * inputs. LIMIT: n_bits is not below 2^31, or the product has 2^32 or more blocks of 1024 by 64.
+ * Source: Courbariaux et al. 2016, section 1.4. */
 binnet_status binnet_xnor_matmul(const uint64_t *a, size_t n_a, const uint64_t *b, size_t n_b,
-                                 size_t n_bits, const binnet_kernels *kernels, int32_t *product);
+                                 size_t n_bits, const binnet_kernels *kernels,
+                                 const binnet_parallel *parallel, int32_t *product, void *scratch,
+                                 size_t scratch_bytes);
 
 /* ---- Random bytes, row order, learning rate ----------------------------------------------- */
 

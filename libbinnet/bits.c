@@ -17,17 +17,120 @@ binnet_status binnet_bits_pack(const int8_t *values, size_t n_rows, size_t n_bit
     return BINNET_OK;
 }
 
+/* ---- Product -------------------------------------------------------------------------------- */
+
+/* A task is ROW_BLOCK rows of a, 1 MiB of words that stay in a second-level cache from task to
+ * task, times COLUMN_BLOCK rows of b, packed once into 64 KiB of panels there. STRIP rows at a time
+ * meet all the panels: a strip, a panel and the strip's product share the first-level cache. */
+enum { ROW_BLOCK = 1024, COLUMN_BLOCK = 64, STRIP = 8 };
+
+typedef struct xnor_job {
+    const uint64_t *a, *b;
+    size_t n_a, n_b, n_bits, n_words;
+    const binnet_kernels *kernels;
+    int32_t *product;
+    uint8_t *scratch; /* [n_workers][panel_bytes] */
+    size_t panel_bytes;
+    size_t n_column_blocks;
+} xnor_job;
+
+static size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
+static size_t blocks(size_t n, size_t block) { return n / block + (n % block != 0); }
+
+/* Bytes of a worker's panels. */
+static size_t panel_bytes(size_t n_words, const binnet_kernels *kernels) {
+    if (kernels->xnor_columns == 1) return 0;
+    return min_size(n_words, BINNET_XNOR_WORDS) * COLUMN_BLOCK * sizeof(uint64_t);
+}
+
+/* Words [0, n_words) of n_columns rows of b as panels of `width` columns. */
+static void pack_panels(uint64_t *panel, size_t width, const uint64_t *b, size_t b_stride,
+                        size_t n_columns, size_t n_words) {
+    for (size_t column = 0; column < n_columns; column += width, panel += n_words * width) {
+        const size_t n = min_size(n_columns - column, width);
+        if (n < width) memset(panel, 0, n_words * width * sizeof *panel);
+        for (size_t j = 0; j < n; ++j, b += b_stride)
+            for (size_t w = 0; w < n_words; ++w) panel[w * width + j] = b[w];
+    }
+}
+
+/* All panels against all strips of a task; `tile` is the whole. */
+static void multiply_strips(const xnor_job *job, const binnet_xnor *whole, size_t panel_stride) {
+    const size_t width = job->kernels->xnor_columns;
+    binnet_xnor tile = *whole;
+    for (size_t row = 0; row < whole->n_rows; row += STRIP) {
+        tile.a = whole->a + row * whole->a_stride;
+        tile.n_rows = (uint32_t)min_size(whole->n_rows - row, STRIP);
+        tile.panel = whole->panel;
+        for (size_t column = 0; column < whole->n_columns; column += width) {
+            tile.product = whole->product + row * whole->product_stride + column;
+            tile.n_columns = (uint32_t)min_size(whole->n_columns - column, width);
+            job->kernels->xnor(&tile);
+            tile.panel += panel_stride;
+        }
+    }
+}
+
+static void xnor_task(void *context, uint32_t task, uint32_t worker) {
+    const xnor_job *job = context;
+    const size_t width = job->kernels->xnor_columns;
+    const size_t row = task / job->n_column_blocks * ROW_BLOCK;
+    const size_t column = task % job->n_column_blocks * COLUMN_BLOCK;
+    binnet_xnor whole;
+    whole.product = job->product + row * job->n_b + column;
+    whole.product_stride = job->n_b;
+    whole.a_stride = job->n_words;
+    whole.n_rows = (uint32_t)min_size(job->n_a - row, ROW_BLOCK);
+    whole.n_columns = (uint32_t)min_size(job->n_b - column, COLUMN_BLOCK);
+    for (size_t w = 0; w < job->n_words; w += BINNET_XNOR_WORDS) {
+        const uint64_t *b = job->b + column * job->n_words + w;
+        whole.a = job->a + row * job->n_words + w;
+        whole.n_words = (uint32_t)min_size(job->n_words - w, BINNET_XNOR_WORDS);
+        whole.n_bits = (int32_t)min_size(job->n_bits - w * 64, 64 * BINNET_XNOR_WORDS);
+        whole.add = w > 0;
+        if (width == 1) {
+            whole.panel = b;
+            multiply_strips(job, &whole, job->n_words);
+        } else {
+            uint64_t *panels = (uint64_t *)(void *)(job->scratch + worker * job->panel_bytes);
+            pack_panels(panels, width, b, job->n_words, whole.n_columns, whole.n_words);
+            whole.panel = panels;
+            multiply_strips(job, &whole, whole.n_words * width);
+        }
+    }
+}
+
+size_t binnet_xnor_scratch_size(size_t n_bits, const binnet_kernels *kernels,
+                                const binnet_parallel *parallel) {
+    if (!kernels) kernels = binnet_kernels_best();
+    return panel_bytes(binnet_bits_row_words(n_bits), kernels) *
+           (parallel ? parallel->n_workers : 1);
+}
+
 binnet_status binnet_xnor_matmul(const uint64_t *a, size_t n_a, const uint64_t *b, size_t n_b,
-                                 size_t n_bits, const binnet_kernels *kernels, int32_t *product) {
+                                 size_t n_bits, const binnet_kernels *kernels,
+                                 const binnet_parallel *parallel, int32_t *product, void *scratch,
+                                 size_t scratch_bytes) {
+    if (parallel &&
+        (!parallel->run || parallel->n_workers < 1 || parallel->n_workers > BINNET_MAX_WORKERS))
+        return BINNET_ERR_ARGUMENT;
     if (n_bits >= 0x80000000u) return BINNET_ERR_LIMIT;
     if (n_a == 0 || n_b == 0) return BINNET_OK;
-    if (!product || (n_bits && (!a || !b))) return BINNET_ERR_ARGUMENT;
     if (!kernels) kernels = binnet_kernels_best();
-    const size_t n_words = binnet_bits_row_words(n_bits);
-    for (size_t i = 0; i < n_a; ++i)
-        for (size_t j = 0; j < n_b; ++j) /* equal bits count +1, differing ones -1 */
-            product[i * n_b + j] =
-                (int32_t)((int64_t)n_bits - 2 * (int64_t)kernels->xor_count(
-                                                    a + i * n_words, b + j * n_words, n_words));
+    const size_t needed = binnet_xnor_scratch_size(n_bits, kernels, parallel);
+    if (!product || (n_bits && (!a || !b)) || (needed && !scratch)) return BINNET_ERR_ARGUMENT;
+    if (scratch_bytes < needed) return BINNET_ERR_BUFFER_SIZE;
+    if ((uintptr_t)scratch % BINNET_ALIGNMENT != 0) return BINNET_ERR_ALIGNMENT;
+    if (n_bits == 0) {
+        memset(product, 0, n_a * n_b * sizeof *product);
+        return BINNET_OK;
+    }
+    xnor_job job = {a,       b,       n_a,     n_b, n_bits, binnet_bits_row_words(n_bits),
+                    kernels, product, scratch, 0,   0};
+    job.panel_bytes = panel_bytes(job.n_words, kernels);
+    job.n_column_blocks = blocks(n_b, COLUMN_BLOCK);
+    const size_t n_blocks = blocks(n_a, ROW_BLOCK);
+    if (job.n_column_blocks > UINT32_MAX / n_blocks) return BINNET_ERR_LIMIT;
+    binnet_run(parallel, (uint32_t)(n_blocks * job.n_column_blocks), xnor_task, &job);
     return BINNET_OK;
 }

@@ -184,13 +184,32 @@ typedef struct binnet_error_job {
     int8_t *delta; /* [n_rows][stride]: the result of `quantize` */
 } binnet_error_job;
 
+/* Rows of a against a panel of rows of b, over a block of words. */
+typedef struct binnet_xnor {
+    int32_t *product; /* [n_rows][product_stride] */
+    size_t product_stride;
+    const uint64_t *a; /* [n_rows][a_stride] */
+    size_t a_stride;
+    const uint64_t *panel; /* [n_words][xnor_columns]: word w of each row of b, 0 if none is left */
+    uint32_t n_rows;
+    uint32_t n_columns; /* 1 to xnor_columns */
+    uint32_t n_words;   /* 1 to BINNET_XNOR_WORDS */
+    int32_t n_bits;     /* in these words */
+    int32_t add;        /* to what `product` holds; 0: store */
+} binnet_xnor;
+
+/* A panel of 16 columns is 16 KiB, and four rows of a 4 KiB: half of a first-level cache. No byte
+ * of the counts overflows in kernels that sum bytes: 8 bits · 128 / 8 < 2^8. */
+enum { BINNET_XNOR_WORDS = 128 };
+
 struct binnet_kernels {
     const char *name;
-    uint32_t alignment;   /* of buffers, power of two */
-    uint32_t unit_tile;   /* most columns of a forward tile */
-    uint32_t column_tile; /* most columns of a backward or outer tile; a multiple of 8 */
-    uint32_t row_block;   /* most rows of an outer tile */
-    uint32_t packs;       /* bytes are packed: panels and the interleaved error are needed */
+    uint32_t alignment;    /* of buffers, power of two */
+    uint32_t unit_tile;    /* most columns of a forward tile */
+    uint32_t column_tile;  /* most columns of a backward or outer tile; a multiple of 8 */
+    uint32_t row_block;    /* most rows of an outer tile */
+    uint32_t packs;        /* bytes are packed: panels and the interleaved error are needed */
+    uint32_t xnor_columns; /* rows of b in a panel of `xnor`; 1: no packing, they are panels */
 
     /* out[b][u] = sum_n w[u][n] · a[b][n]; a tile's `bits` are at its first unit. */
     void (*forward)(const binnet_tile *tile);
@@ -224,8 +243,8 @@ struct binnet_kernels {
     void (*denormalise)(const binnet_error_job *job, uint32_t n_units);
     void (*quantize)(const binnet_error_job *job, uint32_t n_units);
     void (*round_error)(int16_t *error, const int32_t *sums, int32_t shift, uint32_t n);
-    /* Number of differing bits. */
-    uint64_t (*xor_count)(const uint64_t *a, const uint64_t *b, size_t n_words);
+    /* product[i][j] (+)= n_bits - 2 · (differing bits of row i of a and column j of the panel). */
+    void (*xnor)(const binnet_xnor *tile);
 };
 
 extern const binnet_kernels binnet_kernels_portable;

@@ -10,7 +10,7 @@
 
 #define AVX2 BINNET_TARGET("avx2")
 
-enum { TILE = 64, HALF = 32, GROUP_BYTES = 4 * HALF };
+enum { TILE = 64, HALF = 32, GROUP_BYTES = 4 * HALF, XNOR_COLUMNS = 4 };
 
 /* ---- Packing ------------------------------------------------------------------------------- */
 
@@ -368,25 +368,66 @@ AVX2 static void power_of_two(uint8_t *codes, const uint8_t *x, const uint8_t *r
     binnet_kernels_portable.power_of_two(codes + i, x + i, random + i, n - i, doubling);
 }
 
-/* Counts of nibbles by table, summed by vpsadbw. */
-AVX2 static uint64_t xor_count(const uint64_t *a, const uint64_t *b, size_t n_words) {
+/* ---- Bits ---------------------------------------------------------------------------------- */
+
+/* Bytes of bit counts: nibbles by table. */
+AVX2 BINNET_INLINE __m256i byte_counts(__m256i v) {
     const __m256i table =
         _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4));
     const __m256i nibble = _mm256_set1_epi8(15);
-    __m256i count = _mm256_setzero_si256();
-    size_t i = 0;
-    for (; i + 4 <= n_words; i += 4) {
-        const __m256i v = _mm256_xor_si256(load(a + i), load(b + i));
-        const __m256i low = _mm256_shuffle_epi8(table, _mm256_and_si256(v, nibble));
-        const __m256i high =
-            _mm256_shuffle_epi8(table, _mm256_and_si256(_mm256_srli_epi16(v, 4), nibble));
-        count = _mm256_add_epi64(
-            count, _mm256_sad_epu8(_mm256_add_epi8(low, high), _mm256_setzero_si256()));
+    return _mm256_add_epi8(
+        _mm256_shuffle_epi8(table, _mm256_and_si256(v, nibble)),
+        _mm256_shuffle_epi8(table, _mm256_and_si256(_mm256_srli_epi16(v, 4), nibble)));
+}
+
+AVX2 BINNET_INLINE __m256i count_bits(__m256i v) {
+    return _mm256_sad_epu8(byte_counts(v), _mm256_setzero_si256());
+}
+
+/* A full adder of every bit position: *a becomes the sum, the carry is returned. */
+AVX2 BINNET_INLINE __m256i add_bits(__m256i *a, __m256i b, __m256i c) {
+    const __m256i u = _mm256_xor_si256(*a, b);
+    const __m256i carry = _mm256_or_si256(_mm256_and_si256(*a, b), _mm256_and_si256(u, c));
+    *a = _mm256_xor_si256(u, c);
+    return carry;
+}
+
+AVX2 BINNET_INLINE __m256i differ(const uint64_t *a, const uint64_t *b, uint32_t word) {
+    return _mm256_xor_si256(_mm256_set1_epi64x((int64_t)a[word]),
+                            load(b + (size_t)word * XNOR_COLUMNS));
+}
+
+/* Differing bits of a row and of four columns, one in each 64-bit lane. Eight words are added to
+ * every position's count with the binary digits ones, twos and fours: only the carries into the
+ * eights are counted, at most 16 · 8 a byte. */
+AVX2 BINNET_INLINE __m256i xor_count(const uint64_t *a, const uint64_t *b, uint32_t n_words) {
+    __m256i ones = _mm256_setzero_si256(), twos = ones, fours = ones, eights = ones;
+    uint32_t w = 0;
+    for (; w + 8 <= n_words; w += 8) {
+        __m256i low = add_bits(&ones, differ(a, b, w), differ(a, b, w + 1));
+        __m256i high = add_bits(&ones, differ(a, b, w + 2), differ(a, b, w + 3));
+        const __m256i lower = add_bits(&twos, low, high);
+        low = add_bits(&ones, differ(a, b, w + 4), differ(a, b, w + 5));
+        high = add_bits(&ones, differ(a, b, w + 6), differ(a, b, w + 7));
+        const __m256i upper = add_bits(&twos, low, high);
+        eights = _mm256_add_epi8(eights, byte_counts(add_bits(&fours, lower, upper)));
     }
-    uint64_t lanes[4];
-    store((uint8_t *)lanes, count);
-    return lanes[0] + lanes[1] + lanes[2] + lanes[3] +
-           binnet_kernels_portable.xor_count(a + i, b + i, n_words - i);
+    __m256i count = _mm256_sad_epu8(eights, _mm256_setzero_si256());
+    count = _mm256_add_epi64(_mm256_add_epi64(count, count), count_bits(fours));
+    count = _mm256_add_epi64(_mm256_add_epi64(count, count), count_bits(twos));
+    count = _mm256_add_epi64(_mm256_add_epi64(count, count), count_bits(ones));
+    for (; w < n_words; ++w) count = _mm256_add_epi64(count, count_bits(differ(a, b, w)));
+    return count;
+}
+
+AVX2 static void xnor(const binnet_xnor *t) {
+    for (uint32_t i = 0; i < t->n_rows; ++i) {
+        int32_t *product = t->product + i * t->product_stride;
+        int64_t counts[XNOR_COLUMNS];
+        store((uint8_t *)counts, xor_count(t->a + i * t->a_stride, t->panel, t->n_words));
+        for (uint32_t j = 0; j < t->n_columns; ++j)
+            product[j] = (t->add ? product[j] : 0) + t->n_bits - 2 * (int32_t)counts[j];
+    }
 }
 
 BINNET_DEFINE_NORM(AVX2)
@@ -398,6 +439,7 @@ const binnet_kernels binnet_kernels_avx2 = {
     .column_tile = TILE,
     .row_block = 8,
     .packs = 1,
+    .xnor_columns = XNOR_COLUMNS,
     .forward = forward,
     .backward = backward,
     .interleave = interleave,
@@ -406,7 +448,7 @@ const binnet_kernels binnet_kernels_avx2 = {
     .update = update,
     .random = random_rows,
     .power_of_two = power_of_two,
-    .xor_count = xor_count,
+    .xnor = xnor,
     BINNET_NORM_KERNELS,
 };
 #else

@@ -11,6 +11,7 @@
 #define AVX512 BINNET_TARGET("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512vpopcntdq")
 
 enum { TILE = 64, ROWS = 6 }; /* 6 × 4 accumulators of 16 lanes leave 8 registers for operands */
+enum { XNOR_ROWS = 4, XNOR_COLUMNS = 16 }; /* 4 × 2 pairs of registers, 16 for operands */
 
 /* ---- Packing ------------------------------------------------------------------------------- */
 
@@ -458,16 +459,89 @@ AVX512 static void power_of_two(uint8_t *codes, const uint8_t *x, const uint8_t 
     }
 }
 
-AVX512 static uint64_t xor_count(const uint64_t *a, const uint64_t *b, size_t n_words) {
-    __m512i count = _mm512_setzero_si512();
-    for (size_t i = 0; i < n_words; i += 8) {
-        const size_t rest = n_words - i;
-        const __mmask8 valid = (__mmask8)(rest >= 8 ? 0xffu : (1u << rest) - 1u);
-        count = _mm512_add_epi64(
-            count, _mm512_popcnt_epi64(_mm512_xor_si512(_mm512_maskz_loadu_epi64(valid, a + i),
-                                                        _mm512_maskz_loadu_epi64(valid, b + i))));
+/* ---- Bits ---------------------------------------------------------------------------------- */
+
+AVX512 BINNET_INLINE void xnor_store(const binnet_xnor *t, int32_t *product, uint32_t column,
+                                     __m256i differing) {
+    const uint32_t n = t->n_columns - column;
+    const __mmask8 valid = (__mmask8)(n >= 8 ? 0xffu : (1u << n) - 1u);
+    __m256i sum = _mm256_set1_epi32(t->n_bits);
+    if (t->add) sum = _mm256_add_epi32(sum, _mm256_maskz_loadu_epi32(valid, product + column));
+    sum = _mm256_sub_epi32(sum, _mm256_add_epi32(differing, differing));
+    _mm256_mask_storeu_epi32(product + column, valid, sum);
+}
+
+/* The sums of four rows and 8 or 16 columns, one column in each 64-bit lane. */
+typedef struct xnor_sums {
+    __m512i parity[XNOR_ROWS][2]; /* of the differing bits so far, at every position of a word */
+    __m512i falls[XNOR_ROWS][2];  /* how often it went from 1 to 0, at all positions together */
+} xnor_sums;
+
+/* Every differing bit turns its position's parity over, so there are twice as many as falls, and
+ * one more where the parity ends at 1. In two words it falls at most once: five instructions (two
+ * parities, falls, vpopcntq, add), where exclusive or, count and add of each word are six. */
+AVX512 BINNET_INLINE void xnor_step(const int vectors, xnor_sums *s, const uint64_t *const *a,
+                                    size_t word, const uint64_t *b) {
+    enum { XOR = 0x96, FALLS = 0x74 }; /* FALLS(u, v, w) = (u & ~v) | (v & ~w) */
+    __m512i b0[2], b1[2];
+    for (int j = 0; j < vectors; ++j) {
+        b0[j] = _mm512_loadu_si512(b + 8 * j);
+        b1[j] = _mm512_loadu_si512(b + 8 * j + XNOR_COLUMNS);
     }
-    return (uint64_t)_mm512_reduce_add_epi64(count);
+    BINNET_UNROLL
+    for (int i = 0; i < XNOR_ROWS; ++i) {
+        const __m512i a0 = _mm512_set1_epi64((int64_t)a[i][word]);
+        const __m512i a1 = _mm512_set1_epi64((int64_t)a[i][word + 1]);
+        for (int j = 0; j < vectors; ++j) {
+            const __m512i first = _mm512_ternarylogic_epi64(s->parity[i][j], a0, b0[j], XOR);
+            const __m512i second = _mm512_ternarylogic_epi64(first, a1, b1[j], XOR);
+            const __m512i falls = _mm512_ternarylogic_epi64(s->parity[i][j], first, second, FALLS);
+            s->falls[i][j] = _mm512_add_epi64(s->falls[i][j], _mm512_popcnt_epi64(falls));
+            s->parity[i][j] = second;
+        }
+    }
+}
+
+AVX512 BINNET_INLINE void xnor_rows(const int vectors, const binnet_xnor *t, uint32_t row) {
+    const uint64_t *a[XNOR_ROWS], *b = t->panel;
+    xnor_sums s;
+    BINNET_UNROLL
+    for (uint32_t i = 0; i < XNOR_ROWS; ++i) { /* rows past the last are the last again */
+        a[i] = t->a + (row + i < t->n_rows ? row + i : t->n_rows - 1) * t->a_stride;
+        for (int j = 0; j < vectors; ++j) s.parity[i][j] = s.falls[i][j] = _mm512_setzero_si512();
+    }
+    size_t w = 0;
+    for (; w + 4 <= t->n_words; w += 4, b += 4 * XNOR_COLUMNS) {
+        xnor_step(vectors, &s, a, w, b);
+        xnor_step(vectors, &s, a, w + 2, b + 2 * XNOR_COLUMNS);
+    }
+    if (t->n_words & 2) {
+        xnor_step(vectors, &s, a, w, b);
+        w += 2;
+        b += 2 * XNOR_COLUMNS;
+    }
+    BINNET_UNROLL
+    for (uint32_t i = 0; i < XNOR_ROWS; ++i)
+        for (int j = 0; j < vectors; ++j) {
+            __m512i count = _mm512_add_epi64(_mm512_add_epi64(s.falls[i][j], s.falls[i][j]),
+                                             _mm512_popcnt_epi64(s.parity[i][j]));
+            if (t->n_words & 1)
+                count = _mm512_add_epi64(
+                    count, _mm512_popcnt_epi64(_mm512_xor_si512(_mm512_set1_epi64((int64_t)a[i][w]),
+                                                                _mm512_loadu_si512(b + 8 * j))));
+            if (row + i < t->n_rows)
+                xnor_store(t, t->product + (row + i) * t->product_stride, 8 * (uint32_t)j,
+                           _mm512_cvtepi64_epi32(count));
+        }
+}
+
+AVX512 static void xnor(const binnet_xnor *tile) {
+    for (uint32_t row = 0; row < tile->n_rows; row += XNOR_ROWS) {
+        if (tile->n_columns > 8)
+            xnor_rows(2, tile, row);
+        else
+            xnor_rows(1, tile, row);
+    }
 }
 
 BINNET_DEFINE_NORM(AVX512)
@@ -479,6 +553,7 @@ const binnet_kernels binnet_kernels_avx512 = {
     .column_tile = TILE,
     .row_block = ROWS,
     .packs = 1,
+    .xnor_columns = XNOR_COLUMNS,
     .forward = forward,
     .backward = backward,
     .interleave = interleave,
@@ -487,7 +562,7 @@ const binnet_kernels binnet_kernels_avx512 = {
     .update = update,
     .random = random_rows,
     .power_of_two = power_of_two,
-    .xor_count = xor_count,
+    .xnor = xnor,
     BINNET_NORM_KERNELS,
 };
 #else

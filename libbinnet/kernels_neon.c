@@ -354,7 +354,18 @@ static uint64_t xor_count(const uint64_t *a, const uint64_t *b, size_t n_words) 
         }
         count = vpadalq_u32(count, vpaddlq_u16(vpaddlq_u8(bytes)));
     }
-    return vaddvq_u64(count) + binnet_kernels_portable.xor_count(a + i, b + i, n_words - i);
+    uint64_t total = vaddvq_u64(count);
+    if (i < n_words) total += vaddv_u8(vcnt_u8(vcreate_u8(a[i] ^ b[i])));
+    return total;
+}
+
+static void xnor(const binnet_xnor *t) {
+    for (uint32_t i = 0; i < t->n_rows; ++i) {
+        int32_t *product = t->product + i * t->product_stride;
+        const int32_t start = t->add ? *product : 0;
+        *product = start + t->n_bits -
+                   2 * (int32_t)xor_count(t->a + i * t->a_stride, t->panel, t->n_words);
+    }
 }
 
 BINNET_DEFINE_NORM()
@@ -366,6 +377,7 @@ const binnet_kernels binnet_kernels_neon = {
     .column_tile = TILE,
     .row_block = 8,
     .packs = 1,
+    .xnor_columns = 1,
     .forward = forward,
     .backward = backward,
     .interleave = interleave,
@@ -374,7 +386,7 @@ const binnet_kernels binnet_kernels_neon = {
     .update = update,
     .random = random_rows,
     .power_of_two = power_of_two,
-    .xor_count = xor_count,
+    .xnor = xnor,
     BINNET_NORM_KERNELS,
 };
 #else

@@ -93,18 +93,61 @@ static void power_of_two(uint8_t *codes, const uint8_t *x, const uint8_t *random
         codes[i] = (uint8_t)binnet_power_code((uint32_t)x[i] << doubling, random[i]);
 }
 
-static uint64_t xor_count(const uint64_t *a, const uint64_t *b, size_t n_words) {
-    uint64_t count = 0;
-    for (size_t i = 0; i < n_words; ++i) {
-        uint64_t v = a[i] ^ b[i]; /* bits, then pairs, nibbles and bytes of their counts */
-        v -= v >> 1 & 0x5555555555555555u;
-        v = (v & 0x3333333333333333u) + (v >> 2 & 0x3333333333333333u);
-        v = (v + (v >> 4)) & 0x0f0f0f0f0f0f0f0fu;
-        v += v >> 8;
-        v += v >> 16;
-        count += (v + (v >> 32)) & 127u;
+/* ---- Bits ---------------------------------------------------------------------------------- */
+
+/* Pairs, nibbles and bytes of a word hold their counts; then all are summed. Where size_t has 32
+ * bits, a 64-bit multiplication or shift is a call or several instructions: two halves there. */
+#if SIZE_MAX > 0xffffffffu
+static uint32_t count_bits(uint64_t v) {
+    v -= v >> 1 & 0x5555555555555555u;
+    v = (v & 0x3333333333333333u) + (v >> 2 & 0x3333333333333333u);
+    v = (v + (v >> 4)) & 0x0f0f0f0f0f0f0f0fu;
+    return (uint32_t)(v * 0x0101010101010101u >> 56);
+}
+#else
+static uint32_t nibble_counts(uint32_t v) {
+    v -= v >> 1 & 0x55555555u;
+    return (v & 0x33333333u) + (v >> 2 & 0x33333333u);
+}
+
+static uint32_t count_bits(uint64_t words) {
+    uint32_t v = nibble_counts((uint32_t)words), u = nibble_counts((uint32_t)(words >> 32));
+    v = (v & 0x0f0f0f0fu) + (v >> 4 & 0x0f0f0f0fu) + (u & 0x0f0f0f0fu) + (u >> 4 & 0x0f0f0f0fu);
+    v += v >> 8; /* bytes of at most 16: the sums of four stay below 2^8 */
+    return (v + (v >> 16)) & 255u;
+}
+#endif
+
+/* A full adder of 64 columns: returns the sum bits; *carry gets the carries. */
+BINNET_INLINE uint64_t add_bits(uint64_t a, uint64_t b, uint64_t c, uint64_t *carry) {
+    const uint64_t u = a ^ b;
+    *carry = (a & b) | (u & c);
+    return u ^ c;
+}
+
+/* Four words are added to the columns' counts with the binary digits `ones` and `twos`, so that
+ * only the carries into the fours are counted. */
+static uint32_t xor_count(const uint64_t *a, const uint64_t *b, uint32_t n_words) {
+    uint64_t ones = 0, twos = 0, low, high, fours;
+    uint32_t count = 0, i = 0;
+    for (; i + 4 <= n_words; i += 4) {
+        ones = add_bits(ones, a[i] ^ b[i], a[i + 1] ^ b[i + 1], &low);
+        ones = add_bits(ones, a[i + 2] ^ b[i + 2], a[i + 3] ^ b[i + 3], &high);
+        twos = add_bits(twos, low, high, &fours);
+        count += count_bits(fours);
     }
+    count = 4 * count + 2 * count_bits(twos) + count_bits(ones);
+    for (; i < n_words; ++i) count += count_bits(a[i] ^ b[i]);
     return count;
+}
+
+static void xnor(const binnet_xnor *t) {
+    for (uint32_t i = 0; i < t->n_rows; ++i) {
+        int32_t *product = t->product + i * t->product_stride;
+        const int32_t start = t->add ? *product : 0;
+        *product = start + t->n_bits -
+                   2 * (int32_t)xor_count(t->a + i * t->a_stride, t->panel, t->n_words);
+    }
 }
 
 BINNET_DEFINE_NORM()
@@ -117,6 +160,7 @@ const binnet_kernels binnet_kernels_portable = {
     .column_tile = 16,
     .row_block = 4,
     .packs = 0,
+    .xnor_columns = 1,
     .forward = forward,
     .backward = backward,
     .interleave = NULL,
@@ -125,7 +169,7 @@ const binnet_kernels binnet_kernels_portable = {
     .update = update,
     .random = random_rows,
     .power_of_two = power_of_two,
-    .xor_count = xor_count,
+    .xnor = xnor,
     BINNET_NORM_KERNELS,
 };
 

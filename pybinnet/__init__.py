@@ -2,10 +2,20 @@
 
 # SPDX-License-Identifier: BSD-3-Clause
 
+from pybinnet._bits import PackedBits, pack_bits, xnor_matmul
+from pybinnet._cpu import cpu_info
 from pybinnet._engine import version as _version
 from pybinnet._estimators import BinaryConnectClassifier
 from pybinnet._features import PiecewiseLinearEncoder
 from pybinnet._training import EpochInfo
 
-__all__ = ["BinaryConnectClassifier", "EpochInfo", "PiecewiseLinearEncoder"]
+__all__ = [
+    "BinaryConnectClassifier",
+    "EpochInfo",
+    "PackedBits",
+    "PiecewiseLinearEncoder",
+    "cpu_info",
+    "pack_bits",
+    "xnor_matmul",
+]
 __version__ = _version()

@@ -73,6 +73,11 @@ def isa_name(table: Any = None) -> str:
     return name.decode()
 
 
+def supported_isas() -> list[str]:
+    """Return the names of the kernel tables that this processor can run."""
+    return [name for name in _ISAS if lib.binnet_kernels_find(name.encode()) != ffi.NULL]
+
+
 def _check(status: int, what: str) -> None:
     if status != lib.BINNET_OK:
         raise ValueError(f"{what}: {ffi.string(lib.binnet_status_text(status)).decode()}")
@@ -87,6 +92,48 @@ def _buffer(n_bytes: int) -> NDArray[np.uint8]:
 
 def _pointer(kind: str, array: NDArray[Any]) -> Any:
     return ffi.from_buffer(f"{kind}[]", array)
+
+
+def _start_threads(n_jobs: int | None) -> tuple[Any, Any]:
+    """Return the hook that runs tasks on threads and the pool they end with; NULL for none."""
+    n_workers = n_threads(n_jobs)
+    if n_workers == 1:
+        return ffi.NULL, ffi.NULL
+    pool = lib.pybinnet_pool_new(n_workers)
+    if pool == ffi.NULL:
+        raise MemoryError(f"no memory for {n_workers} threads")
+    parallel = ffi.new("binnet_parallel *")
+    parallel.run = lib.pybinnet_pool_run
+    parallel.pool = pool
+    parallel.n_workers = n_workers
+    return parallel, ffi.gc(pool, lib.pybinnet_pool_free)
+
+
+def xnor_matmul(
+    a: NDArray[np.uint64],
+    b: NDArray[np.uint64],
+    n_bits: int,
+    product: NDArray[np.int32],
+    n_jobs: int | None = None,
+) -> None:
+    """Write the product ``a @ b.T`` of packed ±1 matrices, which `product` must not overlap."""
+    if product.size == 0:
+        return
+    parallel, _pool = _start_threads(n_jobs)
+    scratch = _buffer(lib.binnet_xnor_scratch_size(n_bits, kernels(), parallel))
+    status = lib.binnet_xnor_matmul(
+        _pointer("uint64_t", a),
+        len(a),
+        _pointer("uint64_t", b),
+        len(b),
+        n_bits,
+        kernels(),
+        parallel,
+        _pointer("int32_t", product),
+        _pointer("uint8_t", scratch),
+        scratch.size,
+    )
+    _check(status, "binnet_xnor_matmul")
 
 
 def row_order(seed: int, epoch: int, n_rows: int) -> NDArray[np.uint32]:
@@ -127,15 +174,7 @@ class Net:
     ) -> None:
         layers = ffi.new("binnet_layer[]", [(lib.BINNET_DENSE, n) for n in units])
         counts = np.ascontiguousarray(class_counts, dtype=np.uint32)
-        n_workers = n_threads(n_jobs)
-        parallel = ffi.new("binnet_parallel *")
-        parallel.run = lib.pybinnet_pool_run
-        parallel.n_workers = n_workers
-        if n_workers > 1:
-            pool = lib.pybinnet_pool_new(n_workers)
-            if pool == ffi.NULL:
-                raise MemoryError(f"no memory for {n_workers} threads")
-            parallel.pool = self._pool = ffi.gc(pool, lib.pybinnet_pool_free)
+        parallel, self._pool = _start_threads(n_jobs)
         config = ffi.new("binnet_config *")
         config.seed = seed
         config.n_features = n_features
@@ -144,7 +183,7 @@ class Net:
         config.layers = layers
         config.class_counts = _pointer("uint32_t", counts)
         config.kernels = kernels()
-        config.parallel = parallel if n_workers > 1 else ffi.NULL
+        config.parallel = parallel
         size = ffi.new("size_t *")
         what = f"a net of {n_features} features and layers of {list(units)} units"
         _check(lib.binnet_net_size(config, size), what)

@@ -318,7 +318,9 @@ static void test_bits(void) {
         }
         EXPECT(binnet_bits_pack(a, N, n_bits, packed_a) == BINNET_OK);
         EXPECT(binnet_bits_pack(b, N, n_bits, packed_b) == BINNET_OK);
-        EXPECT(binnet_xnor_matmul(packed_a, N, packed_b, N, n_bits, NULL, product) == BINNET_OK);
+        EXPECT(binnet_xnor_scratch_size(n_bits, NULL, NULL) <= sizeof arena);
+        EXPECT(binnet_xnor_matmul(packed_a, N, packed_b, N, n_bits, NULL, NULL, product, arena,
+                                  sizeof arena) == BINNET_OK);
         for (uint32_t i = 0; i < N; ++i)
             for (uint32_t j = 0; j < N; ++j) {
                 int32_t sum = 0;
@@ -329,7 +331,37 @@ static void test_bits(void) {
     }
     EXPECT(binnet_bits_row_words(0) == 0 && binnet_bits_row_words(65) == 2);
     EXPECT(binnet_bits_pack(NULL, 1, 1, NULL) == BINNET_ERR_ARGUMENT);
-    EXPECT(binnet_xnor_matmul(NULL, 1, NULL, 1, 1, NULL, NULL) == BINNET_ERR_ARGUMENT);
+}
+
+static void test_xnor_refusals(void) {
+    const uint64_t one = 1;
+    int32_t product = 7;
+    int calls = 0;
+    const binnet_kernels *portable = binnet_kernels_find("portable");
+    const binnet_parallel none = {run_backwards, &calls, 0}, null = {NULL, &calls, 1};
+    const binnet_parallel many = {run_backwards, &calls, BINNET_MAX_WORKERS + 1};
+#define XNOR(a, n_a, b, n_bits, kernels, parallel, product, scratch, n_bytes)                      \
+    binnet_xnor_matmul(a, n_a, b, 1, n_bits, kernels, parallel, product, scratch, n_bytes)
+    EXPECT(XNOR(NULL, 1, &one, 1, portable, NULL, &product, NULL, 0) == BINNET_ERR_ARGUMENT);
+    EXPECT(XNOR(&one, 1, NULL, 1, portable, NULL, &product, NULL, 0) == BINNET_ERR_ARGUMENT);
+    EXPECT(XNOR(&one, 1, &one, 1, portable, NULL, NULL, NULL, 0) == BINNET_ERR_ARGUMENT);
+    EXPECT(XNOR(&one, 1, &one, 1, portable, &none, &product, NULL, 0) == BINNET_ERR_ARGUMENT);
+    EXPECT(XNOR(&one, 1, &one, 1, portable, &null, &product, NULL, 0) == BINNET_ERR_ARGUMENT);
+    EXPECT(XNOR(&one, 1, &one, 1, portable, &many, &product, NULL, 0) == BINNET_ERR_ARGUMENT);
+    EXPECT(XNOR(&one, 1, &one, 0x80000000u, portable, NULL, &product, NULL, 0) == BINNET_ERR_LIMIT);
+    EXPECT(XNOR(&one, 1, &one, 1, portable, NULL, &product, (uint8_t *)arena + 1, 8) ==
+           BINNET_ERR_ALIGNMENT);
+    const size_t needed = binnet_xnor_scratch_size(1, NULL, NULL);
+    if (needed) {
+        EXPECT(XNOR(&one, 1, &one, 1, NULL, NULL, &product, NULL, needed) == BINNET_ERR_ARGUMENT);
+        EXPECT(XNOR(&one, 1, &one, 1, NULL, NULL, &product, arena, needed - 1) ==
+               BINNET_ERR_BUFFER_SIZE);
+    }
+    EXPECT(product == 7);
+    EXPECT(XNOR(NULL, 0, NULL, 1, NULL, NULL, NULL, NULL, 0) == BINNET_OK);
+    EXPECT(XNOR(&one, 1, &one, 1, portable, NULL, &product, NULL, 0) == BINNET_OK && product == 1);
+    EXPECT(XNOR(NULL, 1, NULL, 0, NULL, NULL, &product, NULL, 0) == BINNET_OK && product == 0);
+#undef XNOR
 }
 
 static void test_rest(void) {
@@ -359,6 +391,7 @@ int main(void) {
     test_model();
     test_config_refusals();
     test_bits();
+    test_xnor_refusals();
     test_rest();
     printf("%s\n", failures ? "FAILED" : "all passed");
     return failures != 0;

@@ -316,13 +316,64 @@ static void test_power_of_two(const binnet_kernels *kernels, uint32_t n, uint32_
     release(x), release(random), release(a), release(b);
 }
 
-static void test_xor_count(const binnet_kernels *kernels, uint32_t n_words) {
-    guarded a = random_bytes(8 * (size_t)n_words), b = random_bytes(8 * (size_t)n_words);
-    const uint64_t *p = (const uint64_t *)(const void *)a.start;
-    const uint64_t *q = (const uint64_t *)(const void *)b.start;
-    expect(kernels->xor_count(p, q, n_words) == binnet_kernels_portable.xor_count(p, q, n_words),
-           kernels->name, "xor_count", n_words, 0, 0);
-    release(a), release(b);
+/* Rows of whole words whose bits past the end are 0. */
+static guarded random_bits(uint32_t n_rows, uint32_t n_bits) {
+    const size_t n_words = binnet_bits_row_words(n_bits);
+    guarded g = random_bytes(n_rows * n_words * 8);
+    for (uint32_t r = 0; r < n_rows; ++r)
+        for (size_t i = n_bits; i < n_words * 64; ++i)
+            g.start[r * n_words * 8 + i / 8] &= (uint8_t)~(1u << i % 8);
+    return g;
+}
+
+/* A bit is +1 or -1; the sum of products, a bit at a time. */
+static int32_t plain_xnor(const uint8_t *a, const uint8_t *b, uint32_t n_bits) {
+    int32_t sum = 0;
+    for (uint32_t i = 0; i < n_bits; ++i) sum += (a[i / 8] ^ b[i / 8]) >> i % 8 & 1 ? -1 : 1;
+    return sum;
+}
+
+/* Tasks from the last to the first, on alternating workers. */
+static void run_backwards(void *pool, uint32_t n_workers, uint32_t n_tasks, binnet_task task,
+                          void *context) {
+    (void)pool;
+    while (n_tasks-- > 0) task(context, n_tasks, n_tasks % n_workers);
+}
+
+static void test_xnor(const binnet_kernels *kernels, uint32_t n_a, uint32_t n_b, uint32_t n_bits) {
+    const binnet_parallel hook = {run_backwards, NULL, 3};
+    const binnet_parallel *parallel = draw(2) ? &hook : NULL;
+    const size_t row_bytes = binnet_bits_row_words(n_bits) * 8;
+    const size_t scratch_bytes = binnet_xnor_scratch_size(n_bits, kernels, parallel);
+    guarded a = random_bits(n_a, n_bits), b = random_bits(n_b, n_bits);
+    guarded scratch = random_bytes(scratch_bytes);
+    guarded out = random_bytes((size_t)n_a * n_b * sizeof(int32_t));
+    const int32_t *product = (const int32_t *)(const void *)out.start;
+    int equal =
+        binnet_xnor_matmul((const uint64_t *)(const void *)a.start, n_a,
+                           (const uint64_t *)(const void *)b.start, n_b, n_bits, kernels, parallel,
+                           (int32_t *)(void *)out.start, scratch.start, scratch_bytes) == BINNET_OK;
+    for (uint32_t i = 0; i < n_a; ++i)
+        for (uint32_t j = 0; j < n_b; ++j)
+            equal &= product[(size_t)i * n_b + j] ==
+                     plain_xnor(a.start + i * row_bytes, b.start + j * row_bytes, n_bits);
+    expect(equal, kernels->name, "xnor", n_a, n_b, n_bits);
+    release(a), release(b), release(scratch), release(out);
+}
+
+static void test_xnor_shapes(const binnet_kernels *kernels) {
+    static const uint32_t edges[] = {0, 1, 2, 7, 8, 9, 15, 16, 17, 63, 64, 65};
+    enum { N_EDGES = sizeof edges / sizeof *edges };
+    for (uint32_t i = 0; i < N_EDGES; ++i) {
+        test_xnor(kernels, edges[i], edges[draw(N_EDGES)], edges[draw(N_EDGES)]);
+        test_xnor(kernels, edges[draw(N_EDGES)], edges[i], edges[draw(N_EDGES)]);
+        for (uint32_t k = 0; k < 4; ++k)
+            test_xnor(kernels, edges[draw(N_EDGES)], edges[draw(N_EDGES)], 64 * draw(9) + edges[i]);
+    }
+    for (uint32_t i = 0; i < 60; ++i) test_xnor(kernels, draw(30), draw(140), draw(2000));
+    for (uint32_t words = 127; words <= 257; words += words % 128 == 1 ? 126 : 1)
+        test_xnor(kernels, 1 + draw(5), 1 + draw(20), 64 * words - draw(64));
+    test_xnor(kernels, 1030, 3, 65);
 }
 
 /* The portable table against plain sums, so that the others are not compared with an error. */
@@ -374,6 +425,7 @@ int main(void) {
     stream = binnet_rng_stream(7, 64, 0, 0);
     test_portable(5, 37, 19);
     test_portable(33, 16, 3);
+    test_xnor_shapes(&binnet_kernels_portable);
     for (size_t t = 0; t < sizeof names / sizeof *names; ++t) {
         const binnet_kernels *kernels = binnet_kernels_find(names[t]);
         if (!kernels) {
@@ -392,7 +444,7 @@ int main(void) {
         for (uint32_t i = 0; i < 300; ++i) test_norm(kernels, 1 + draw(140), 1 + draw(64));
         for (uint32_t i = 0; i < 100; ++i) test_random(kernels, 1 + draw(9), 1 + draw(20));
         for (uint32_t i = 0; i < 200; ++i) test_power_of_two(kernels, draw(200), draw(2));
-        for (uint32_t i = 0; i < 100; ++i) test_xor_count(kernels, draw(70));
+        test_xnor_shapes(kernels);
         printf("%s: %s\n", names[t], failures == before ? "equals portable" : "DIFFERS");
     }
     return failures != 0;

@@ -1,8 +1,24 @@
 """Lets tests import tests/reference.py and tests/golden.py; lets scikit-learn check all it can."""
 
 import os
+import platform
 import sys
 from pathlib import Path
 
 os.environ.setdefault("SCIPY_ARRAY_API", "1")  # before scipy is imported, else checks are skipped
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import pytest
+
+from pybinnet import _engine
+
+ISAS = ["portable"] + (["neon"] if platform.machine() == "aarch64" else ["avx2", "avx512"])
+
+
+@pytest.fixture(params=ISAS)
+def isa(request, monkeypatch):
+    """Each kernel table of this kind of processor."""
+    if request.param not in _engine.supported_isas():
+        pytest.skip(f"LOUD: this processor has no {request.param}")  # its fault, not the suite's
+    monkeypatch.setenv("BINNET_ISA", request.param)
+    return request.param

@@ -19,25 +19,12 @@ from pybinnet import _engine
 
 TESTS = Path(golden.__file__).parent
 
-ISAS = ["portable"] + (["neon"] if platform.machine() == "aarch64" else ["avx2", "avx512"])
-
 
 def make_net(seed=golden.SEED, n_jobs=None):
     """The net of the golden run."""
     return _engine.Net(
         golden.FEATURES, golden.UNITS, golden.BATCH, seed, golden.COUNTS, n_jobs=n_jobs
     )
-
-
-@pytest.fixture(params=ISAS)
-def isa(request, monkeypatch):
-    """Each kernel table that this processor can run."""
-    monkeypatch.setenv("BINNET_ISA", request.param)
-    try:
-        _engine.kernels()
-    except ValueError as error:
-        pytest.skip(f"LOUD: {error}")  # the processor's fault, not the suite's
-    return request.param
 
 
 SHAPES = [  # features, units, batch, seed, class counts
