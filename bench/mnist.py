@@ -5,20 +5,19 @@
 import argparse
 import hashlib
 import json
-import platform
 import resource
 import shlex
 import statistics
 import sys
 import time
 from itertools import pairwise
-from pathlib import Path
 
 import datasets
 import numpy as np
+from common import add_outputs, check_outputs, integer, sizes
 from tqdm import tqdm
 
-from pybinnet import BinaryConnectClassifier, __version__, _engine
+from pybinnet import BinaryConnectClassifier, __version__, _engine, cpu_info
 
 N_CLASSES = 10
 MIN_RATE = 2.0**-_engine.MAX_RATE_EXPONENT
@@ -103,7 +102,7 @@ def summary(options, runs, n_features):
         "dataset": options.dataset,
         "layers": layers,
         "weights": n_weights,
-        "cpu": cpu_name(),
+        "cpu": cpu_info()["processor"],
         "isa": _engine.isa_name(),
         "threads": _engine.n_threads(options.n_jobs),
         "test_error_percent": statistics.median(
@@ -118,15 +117,6 @@ def summary(options, runs, n_features):
         "model_bytes": runs[0]["model_bytes"],
         "runs": runs,
     }
-
-
-def cpu_name():
-    """Return the processor's name as Linux knows it, else as Python does."""
-    cpuinfo = Path("/proc/cpuinfo")
-    for line in cpuinfo.read_text().splitlines() if cpuinfo.exists() else ():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def plot(report, path):
@@ -175,36 +165,14 @@ def parse_options():
     add("--learning-rate-init", type=rate, default=2**-4, help="at the start; rounded to 2**-n")
     add("--learning-rate-final", type=rate, default=2**-10, help="at the end, likewise")
     add("--n-jobs", type=int, default=1, help="threads in training; -1 is all processors")
-    add("--json", type=output, metavar="FILE", help="write all of it there")
-    add("--plot", type=output, metavar="FILE.png", help="draw the curves there; needs matplotlib")
+    add_outputs(parser)
     options = parser.parse_args()
     if options.learning_rate_final > options.learning_rate_init:
         parser.error("--learning-rate-final is above --learning-rate-init; the rate can only decay")
     if options.n_jobs == 0:
         parser.error("--n-jobs 0 has no meaning; use 1 or more, or -1 for all processors")
-    if options.plot:  # looked for before the hours of training, not after them
-        try:
-            import matplotlib  # noqa: F401
-        except ImportError:
-            parser.error("--plot needs matplotlib; run pip install matplotlib, or leave --plot out")
+    check_outputs(parser, options)
     return options
-
-
-def integer(low, high):
-    """Return an argparse type: an integer from low to high."""
-
-    def parse(text):
-        number = int(text)
-        if not low <= number <= high:
-            raise argparse.ArgumentTypeError(f"{text} is outside the range {low} to {high}")
-        return number
-
-    parse.__name__ = "integer"  # in argparse's "invalid integer value"
-    return parse
-
-
-def sizes(text):
-    return tuple(integer(1, 65536)(part) for part in text.split(","))
 
 
 def seeds(text):
@@ -216,13 +184,6 @@ def rate(text):
     if not MIN_RATE <= number <= 1:
         raise argparse.ArgumentTypeError(f"{text} is outside the range {MIN_RATE} to 1")
     return number
-
-
-def output(text):
-    path = Path(text)
-    if not path.parent.is_dir():
-        raise argparse.ArgumentTypeError(f"the folder {path.parent} does not exist")
-    return path
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import pybinnet
-from pybinnet import PackedBits, _engine, pack_bits, xnor_matmul
+from pybinnet import PackedBits, pack_bits, xnor_matmul
 
 EDGES = [0, 1, 7, 8, 63, 64, 65, 127, 128, 129, 255, 256, 257]
 
