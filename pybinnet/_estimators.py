@@ -19,7 +19,8 @@ from pybinnet import _engine
 from pybinnet._features import PiecewiseLinearEncoder
 from pybinnet._training import EpochInfo, Training, hidden_sizes
 
-_PROBABILITY_SLOPE = 2.0  # of the softmax in predict_proba
+# Of the softmax in predict_proba: near the least log-loss on six data sets, which is at 1 to 4.
+_PROBABILITY_SLOPE = 2.0
 
 
 class BinaryConnectClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
