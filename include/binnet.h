@@ -35,9 +35,10 @@
  *     binnet_model_predict(&model, row, 1, NULL, &digit, scratch, sizeof scratch);
  *
  * Rules that hold everywhere: sizes of buffers are in bytes and are checked; on any error the
- * outputs are untouched; nothing allocates, prints, locks, or keeps mutable globals; two threads
- * may use two nets, or one opened model, at the same time. All arithmetic is fixed to the bit in
- * docs/algorithm.md: every target, kernel and thread count computes the same bytes.
+ * outputs are untouched; functions that return no status take no null pointer; nothing allocates,
+ * prints, locks, or keeps mutable globals; two threads may use two nets, or one opened model, at
+ * the same time. All arithmetic is fixed to the bit in docs/algorithm.md: every target, kernel and
+ * thread count computes the same bytes.
  */
 #ifndef BINNET_H
 #define BINNET_H
@@ -69,7 +70,7 @@ typedef enum binnet_status {
     BINNET_ERR_LABEL = -5,       /* a label is not below the number of classes */
     BINNET_ERR_STATE = -6, /* a model is asked of a net that was not calibrated since it learned */
     BINNET_ERR_KIND = -7,  /* the bytes are not a file of the wanted kind */
-    BINNET_ERR_VERSION = -8,   /* the file has a newer format version than this library reads */
+    BINNET_ERR_VERSION = -8,   /* the file's format version is not one that this library reads */
     BINNET_ERR_TRUNCATED = -9, /* the file is shorter or longer than it says */
     BINNET_ERR_CHECKSUM = -10, /* the file's CRC-32 is wrong: damaged */
     BINNET_ERR_CORRUPT = -11,  /* the file's checksum is right, but a value in it is not allowed */

@@ -96,13 +96,15 @@ static void power_of_two(uint8_t *codes, const uint8_t *x, const uint8_t *random
 /* ---- Bits ---------------------------------------------------------------------------------- */
 
 /* Pairs, nibbles and bytes of a word hold their counts; then all are summed. Where size_t has 32
- * bits, a 64-bit multiplication or shift is a call or several instructions: two halves there. */
+ * bits, a 64-bit shift is a call or several instructions: two halves there. */
 #if SIZE_MAX > 0xffffffffu
 static uint32_t count_bits(uint64_t v) {
     v -= v >> 1 & 0x5555555555555555u;
     v = (v & 0x3333333333333333u) + (v >> 2 & 0x3333333333333333u);
     v = (v + (v >> 4)) & 0x0f0f0f0f0f0f0f0fu;
-    return (uint32_t)(v * 0x0101010101010101u >> 56);
+    v += v >> 8; /* bytes of at most 8: no sum of eight reaches 2^8 */
+    v += v >> 16;
+    return (uint32_t)(v + (v >> 32)) & 255u;
 }
 #else
 static uint32_t nibble_counts(uint32_t v) {
@@ -136,7 +138,7 @@ static uint32_t xor_count(const uint64_t *a, const uint64_t *b, uint32_t n_words
         twos = add_bits(twos, low, high, &fours);
         count += count_bits(fours);
     }
-    count = 4 * count + 2 * count_bits(twos) + count_bits(ones);
+    count = (count << 2) + (count_bits(twos) << 1) + count_bits(ones);
     for (; i < n_words; ++i) count += count_bits(a[i] ^ b[i]);
     return count;
 }

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,7 +60,7 @@ class PackedBits:
             raise ValueError(
                 f"words must be a 2-D array of uint64, got {words.ndim}-D of {words.dtype}"
             )
-        n_bits = int(self.n_bits)
+        n_bits = operator.index(self.n_bits)
         if n_bits < 0 or words.shape[1] != -(-n_bits // 64):
             raise ValueError(
                 f"{n_bits} bits a row are {max(0, -(-n_bits // 64))} words, "
@@ -71,6 +72,9 @@ class PackedBits:
         words.flags.writeable = False
         object.__setattr__(self, "words", words)
         object.__setattr__(self, "n_bits", n_bits)
+
+    def __reduce__(self) -> Any:
+        return PackedBits, (self.words, self.n_bits)  # checked again, and read-only again
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -19,6 +19,7 @@ _PREDICT_ROWS = 256  # rows at a time: their activations stay in the second-leve
 _ISAS = ("portable", "avx2", "avx512", "neon")
 
 SCORE_UNIT = 8192  # a deployed score of the margin 1
+MAX_FEATURES = lib.BINNET_MAX_FEATURES
 MAX_UNITS = lib.BINNET_MAX_UNITS
 MAX_LAYERS = lib.BINNET_MAX_LAYERS
 MAX_BATCH = lib.BINNET_MAX_BATCH
@@ -249,7 +250,7 @@ def rate_exponent(first: int, last: int, step: int, n_steps: int) -> int:
     return int(lib.binnet_rate_exponent(first, last, step, n_steps))
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=4)
 def _open_model(model: bytes, isa: str) -> tuple[Any, Any]:
     """Check a model and open it. The same bytes object, as an estimator has it, is opened once."""
     opened = ffi.new("binnet_model *")

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -17,7 +17,8 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 
 from pybinnet import _engine
 from pybinnet._features import PiecewiseLinearEncoder
-from pybinnet._training import EpochInfo, Training, hidden_sizes
+from pybinnet._training import Configuration, EpochInfo, Training, hidden_sizes
+from pybinnet._validation import check_flag, check_number, is_auto, unchanged_on_error
 
 # Of the softmax in predict_proba: near the least log-loss on six data sets, which is at 1 to 4.
 _PROBABILITY_SLOPE = 2.0
@@ -57,7 +58,7 @@ class BinaryConnectClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[m
         Share of hidden units left out in a training step.
 
     batch_size : int or "auto", default="auto"
-        The most rows of a training step, 2 to 32768. "auto" takes 128, and 16 to 64 below 2048
+        The most rows of a training step, 4 to 32768. "auto" takes 128, and 16 to 64 below 2048
         rows. The rows of an epoch are divided evenly over its steps.
 
     learning_rate_init : float, default=2**-4
@@ -86,14 +87,15 @@ class BinaryConnectClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[m
 
     warm_start : bool, default=False
         Whether `fit` goes on from `checkpoint_` of the previous call instead of new weights. The
-        classes and columns must be the same.
+        classes, columns, layers and batch size must be the same. The seed and the classes' shares
+        stay those of the first fit; the learning rate decays anew.
 
     shuffle : bool, default=True
         Whether each epoch takes the rows in a new order.
 
     n_jobs : int or None, default=None
         Threads in training. None is 1 unless in a joblib context, -1 is all processors. The result
-        does not depend on it.
+        does not depend on it. Threads pay from layers of about 512 units.
 
     random_state : int, RandomState instance or None, default=None
         Determines initial weights, row order, roundings and the validation rows. Pass an int for
@@ -102,7 +104,7 @@ class BinaryConnectClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[m
     verbose : bool, default=False
         Whether to show a progress bar with loss and validation score.
 
-    callbacks : iterable of callable or None, default=None
+    callbacks : list of callable or None, default=None
         Each is called after every epoch with an `EpochInfo`; one that returns True ends the
         training.
 
@@ -146,9 +148,10 @@ class BinaryConnectClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[m
 
     Notes
     -----
-    uint8 data (such as images) enters the network as it is. Other data is encoded by
-    `PiecewiseLinearEncoder`, so no scaling is needed. Every layer is followed by L1 batch
-    normalisation, whose statistics are measured again on training rows when training ends.
+    uint8 data enters the network as it is: let it be images or other bytes that use their range.
+    Small counts and indicators are faint as bytes of 0 to 255; pass them as float or bool. Other
+    data is encoded by `PiecewiseLinearEncoder`, so no scaling is needed. Every layer is followed by
+    L1 batch normalisation, whose statistics are measured again on training rows when training ends.
 
     References
     ----------
@@ -177,6 +180,7 @@ class BinaryConnectClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[m
     validation_scores_: list[float] | None
     model_: bytes
     checkpoint_: bytes
+    _configuration: Configuration
 
     def __init__(
         self,
@@ -201,7 +205,7 @@ class BinaryConnectClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[m
         n_jobs: int | None = None,
         random_state: Any = None,
         verbose: bool = False,
-        callbacks: Iterable[Callable[[EpochInfo], Any]] | None = None,
+        callbacks: Sequence[Callable[[EpochInfo], Any]] | None = None,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.weights = weights
@@ -246,7 +250,12 @@ class BinaryConnectClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[m
             If a parameter or the data is not as documented. The estimator is left as it was.
         """
         self._check_parameters()
-        warm = self.warm_start and hasattr(self, "model_")
+        with unchanged_on_error(self):
+            self._fit(X, y)
+        return self
+
+    def _fit(self, X: ArrayLike, y: ArrayLike) -> None:
+        warm = bool(self.warm_start) and hasattr(self, "model_")
         rows, targets = validate_data(self, X, y, reset=not warm, ensure_min_samples=2)
         check_classification_targets(targets)
         targets = column_or_1d(targets, warn=True)
@@ -276,7 +285,6 @@ class BinaryConnectClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[m
         self._configuration = training.configuration
         self.checkpoint_ = training.checkpoint
         self.model_ = training.model
-        return self
 
     def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return the margins of rows.
@@ -345,10 +353,10 @@ class BinaryConnectClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[m
     def _check_parameters(self) -> None:
         """Raise a ValueError or TypeError that names the first parameter not as documented."""
         sizes = self.hidden_layer_sizes
-        if isinstance(sizes, str) or not isinstance(sizes, Iterable | Integral):
+        if not isinstance(sizes, Integral | tuple | list | np.ndarray):
             raise TypeError(
                 f"hidden_layer_sizes={sizes!r} is of type {type(sizes).__name__}; "
-                "give the units of each hidden layer, such as (256, 256)"
+                "give a tuple of the units of each hidden layer, such as (256, 256)"
             )
         hidden = hidden_sizes(sizes)
         if len(hidden) > _engine.MAX_LAYERS - 1:
@@ -357,7 +365,7 @@ class BinaryConnectClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[m
                 f"at most {_engine.MAX_LAYERS - 1} hidden layers work"
             )
         for size in hidden:
-            _check_number("hidden_layer_sizes", size, Integral, 1, _engine.MAX_UNITS, whole=sizes)
+            check_number("hidden_layer_sizes", size, Integral, 1, _engine.MAX_UNITS, whole=sizes)
         for name, allowed in [
             ("weights", "binary"),
             ("binarization", "deterministic"),
@@ -367,44 +375,34 @@ class BinaryConnectClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[m
             ("dropout", 0.0),
         ]:
             value = getattr(self, name)
-            if value != allowed:
+            if np.ndim(value) or value != allowed:
                 raise ValueError(f"{name}={value!r} is not supported; this version has {allowed!r}")
-        if self.batch_size != "auto":
-            _check_number("batch_size", self.batch_size, Integral, 2, _engine.MAX_BATCH, "'auto'")
-        if self.max_iter != "auto":
-            _check_number("max_iter", self.max_iter, Integral, 1, 2**31 - 1, "'auto'")
+        for name in ("early_stopping", "warm_start", "shuffle"):
+            check_flag(name, getattr(self, name))
+        if not is_auto(self.batch_size):
+            check_number("batch_size", self.batch_size, Integral, 4, _engine.MAX_BATCH, "'auto'")
+        if not is_auto(self.max_iter):
+            check_number("max_iter", self.max_iter, Integral, 1, 2**31 - 1, "'auto'")
         smallest = 2.0**-_engine.MAX_RATE_EXPONENT
-        _check_number("learning_rate_init", self.learning_rate_init, Real, smallest, 1)
-        _check_number("learning_rate_final", self.learning_rate_final, Real, smallest, 1)
+        check_number("learning_rate_init", self.learning_rate_init, Real, smallest, 1)
+        check_number("learning_rate_final", self.learning_rate_final, Real, smallest, 1)
         if self.learning_rate_final > self.learning_rate_init:
             raise ValueError(
                 f"learning_rate_final={self.learning_rate_final!r} is above "
                 f"learning_rate_init={self.learning_rate_init!r}; the rate can only decay"
             )
-        _check_number("validation_fraction", self.validation_fraction, Real, 1e-9, 1 - 1e-9)
-        _check_number("n_iter_no_change", self.n_iter_no_change, Integral, 1, 2**31 - 1)
-        _check_number("tol", self.tol, Real, 0, math.inf)
+        check_number("validation_fraction", self.validation_fraction, Real, 1e-9, 1 - 1e-9)
+        check_number("n_iter_no_change", self.n_iter_no_change, Integral, 1, 2**31 - 1)
+        check_number("tol", self.tol, Real, 0, math.inf)
         if self.n_jobs is not None:
-            _check_number("n_jobs", self.n_jobs, Integral, -(2**31), 2**31 - 1)
+            check_number("n_jobs", self.n_jobs, Integral, -(2**31), 2**31 - 1)
             if self.n_jobs == 0:
                 raise ValueError("n_jobs=0 has no meaning; use None, 1 or more, or -1 for all")
-        if self.callbacks is not None:
-            if not isinstance(self.callbacks, Iterable):
-                raise TypeError(f"callbacks={self.callbacks!r} is not iterable; give a list")
-            for callback in self.callbacks:
-                if not callable(callback):
-                    raise TypeError(f"callbacks holds {callback!r}, which cannot be called")
-
-
-def _check_number(
-    name: str, value: Any, kind: type, low: Any, high: Any, or_else: str = "", whole: Any = None
-) -> None:
-    shown = value if whole is None else whole
-    if not isinstance(value, kind) or isinstance(value, bool | np.bool_):
-        wanted = "an integer" if kind is Integral else "a number"
-        alternative = f" or {or_else}" if or_else else ""
-        raise TypeError(
-            f"{name}={shown!r} is of type {type(shown).__name__}; give {wanted}{alternative}"
-        )
-    if not low <= value <= high:
-        raise ValueError(f"{name}={shown!r} is outside the allowed range, {low} to {high}")
+        if not isinstance(self.callbacks, list | tuple | type(None)):
+            raise TypeError(
+                f"callbacks={self.callbacks!r} is of type {type(self.callbacks).__name__}; "
+                "give a list of functions, or None"
+            )
+        for callback in self.callbacks or ():
+            if not callable(callback):
+                raise TypeError(f"callbacks holds {callback!r}, which cannot be called")

@@ -13,6 +13,8 @@ from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from pybinnet._validation import unchanged_on_error
+
 _MAX_ROWS = 100_000  # rows that the edges are placed by
 _MAX_ABS = np.finfo(np.float64).max / 4  # so that differences of edges are finite
 _BLOCK = 1 << 16  # outputs computed at a time: 512 KiB of float64
@@ -125,12 +127,17 @@ class PiecewiseLinearEncoder(TransformerMixin, BaseEstimator):  # type: ignore[m
             not isinstance(n_ramps, Integral) or isinstance(n_ramps, bool) or n_ramps < 1
         ):
             raise ValueError(f'n_ramps must be "auto" or an integer >= 1, got {n_ramps!r}')
+        with unchanged_on_error(self):
+            self._fit(X, n_ramps)
+        return self
+
+    def _fit(self, X: ArrayLike, n_ramps: int | str) -> None:
         rows = self._validated(X, reset=True)
         self.identity_ = rows.dtype == np.uint8
         self.edges_: list[NDArray[np.float64]] = []
         if self.identity_:
             self.n_features_out_ = rows.shape[1]
-            return self
+            return
 
         n_sampled = min(len(rows), _MAX_ROWS)
         sampled = np.arange(n_sampled, dtype=np.int64) * len(rows) // n_sampled
@@ -143,7 +150,6 @@ class PiecewiseLinearEncoder(TransformerMixin, BaseEstimator):  # type: ignore[m
             n_ramps = next(fits, _AUTO_RAMPS[-1])
         self.edges_ = [_place_edges(column, int(n_ramps) + 1) for column in sample]
         self.n_features_out_ = max(1, sum(edges.size - 1 for edges in self.edges_))
-        return self
 
     def transform(self, X: ArrayLike) -> NDArray[np.uint8]:
         """Encode rows.

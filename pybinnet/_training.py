@@ -19,6 +19,7 @@ from sklearn.utils import check_random_state
 from tqdm.auto import tqdm
 
 from pybinnet import _engine
+from pybinnet._validation import is_auto
 
 if TYPE_CHECKING:
     from pybinnet._estimators import BinaryConnectClassifier
@@ -56,6 +57,16 @@ class EpochInfo:
     checkpoint: Callable[[], bytes]
 
 
+@dataclass(frozen=True)
+class Configuration:
+    """What a warm start keeps of the first fit."""
+
+    seed: int
+    units: tuple[int, ...]
+    batch_size: int
+    class_counts: NDArray[Any]
+
+
 class Training:
     """What fit trains on, and what came of it."""
 
@@ -67,31 +78,49 @@ class Training:
         n_classes: int,
         warm: bool,
     ) -> None:
+        self.params = params
+        sizes = hidden_sizes(params.hidden_layer_sizes)
+        units = tuple(int(n) for n in (*sizes, n_classes))
         random = check_random_state(params.random_state)
         seed = int(random.randint(np.iinfo(np.int32).max))
+        if warm:
+            seed = params._configuration.seed
         self.held_out: tuple[NDArray[np.uint8], NDArray[np.uint16]] | None = None
         if params.early_stopping:
             features, held_features, labels, held_labels = _split(
-                features, labels, n_classes, params.validation_fraction, random
+                features, labels, n_classes, params.validation_fraction, seed
             )
             self.held_out = held_features, held_labels
-        self.params = params
         self.features = features
         self.labels = labels
-        batch_size = _batch_size(params.batch_size, len(labels))
         counts = np.bincount(labels, minlength=n_classes)
+        self.configuration = Configuration(seed, units, _batch_size(params, len(labels)), counts)
         if warm:
-            seed, batch_size, counts = params._configuration
-        self.configuration: tuple[int, int, NDArray[Any]] = seed, batch_size, counts
+            self.configuration = _warm_configuration(params, units)
         self.seed = seed
-        units = (*hidden_sizes(params.hidden_layer_sizes), n_classes)
+        if features.shape[1] > _engine.MAX_FEATURES:
+            raise ValueError(
+                f"X becomes {features.shape[1]} features, at most {_engine.MAX_FEATURES} work; "
+                "encode it by PiecewiseLinearEncoder(n_ramps=1) first, or select columns"
+            )
+        batch_size = self.configuration.batch_size
+        self.n_steps = -(-len(labels) // batch_size)  # of an epoch
+        self.n_epochs = _n_epochs(params.max_iter, self.n_steps)
         self.net = _engine.Net(
-            features.shape[1], units, batch_size, seed, counts, n_jobs=params.n_jobs
+            features.shape[1],
+            units,
+            batch_size,
+            seed,
+            self.configuration.class_counts,
+            n_jobs=params.n_jobs,
         )
         if warm:
             self.net.restore(params.checkpoint_)
-        self.n_steps = -(-len(labels) // batch_size)  # of an epoch
-        self.n_epochs = _n_epochs(params.max_iter, self.n_steps)
+        if self.net.step + self.n_epochs * self.n_steps >= 2**32:
+            raise ValueError(
+                f"max_iter={params.max_iter} epochs of {self.n_steps} steps are 2**32 or more; "
+                "give fewer, or a larger batch_size"
+            )
         self.losses: list[float] = []
         self.scores: list[float] = []
         self.checkpoint = b""
@@ -124,7 +153,7 @@ class Training:
                     self._deploy,
                     self.net.checkpoint,
                 )
-                asked = [callback(info) is True for callback in self.params.callbacks or ()]
+                asked = [_is_true(callback(info)) for callback in self.params.callbacks or ()]
                 if any(asked) or since_best >= self.params.n_iter_no_change:
                     break
         except KeyboardInterrupt:
@@ -155,9 +184,9 @@ class Training:
 
     def _deploy(self) -> bytes:
         """The deployed model of the present weights."""
-        n_rows = len(self.labels)
-        n_used = min(n_rows, _CALIBRATION_ROWS)
-        self.net.calibrate(self.features[np.arange(n_used) * n_rows // n_used])
+        # Random rows: batches of rows that stand together, of one class maybe, vary too little.
+        rows = _engine.row_order(self.seed, 2**32 - 1, len(self.labels))[:_CALIBRATION_ROWS]
+        self.net.calibrate(self.features[rows])
         return self.net.model()
 
     def _score(self, model: bytes) -> float:
@@ -177,33 +206,55 @@ def _split(
     labels: NDArray[np.uint16],
     n_classes: int,
     fraction: float,
-    random: np.random.RandomState,
+    seed: int,
 ) -> Any:
     """Training and validation rows; of each class where it has rows enough."""
-    counts = np.bincount(labels, minlength=n_classes)
-    n_held = math.ceil(fraction * len(labels))
-    stratify = labels if counts.min() >= 2 and n_held >= n_classes else None
-    try:
-        return train_test_split(
-            features, labels, test_size=fraction, random_state=random, stratify=stratify
-        )
-    except ValueError as error:
+    n_rows = len(labels)
+    n_held = math.ceil(fraction * n_rows)
+    if n_rows - n_held < 2:
         raise ValueError(
-            f"early_stopping=True cannot set validation_fraction={fraction} of {len(labels)} rows "
-            f"aside: {error}"
-        ) from error
-
-
-def _batch_size(batch_size: int | str, n_rows: int) -> int:
-    if batch_size != "auto":
-        return min(int(batch_size), max(2, n_rows))
-    return min(
-        n_rows, 16 if n_rows < 512 else 32 if n_rows < 1024 else 64 if n_rows < 2048 else 128
+            f"early_stopping=True with validation_fraction={fraction} leaves "
+            f"{n_rows - n_held} of {n_rows} rows to train on; 2 or more are needed"
+        )
+    rare = np.bincount(labels, minlength=n_classes).min() < 2
+    by_class = not rare and min(n_held, n_rows - n_held) >= n_classes
+    return train_test_split(
+        features,
+        labels,
+        test_size=n_held,
+        random_state=seed,
+        stratify=labels if by_class else None,
     )
 
 
+def _batch_size(params: BinaryConnectClassifier, n_rows: int) -> int:
+    if not is_auto(params.batch_size):
+        return int(params.batch_size)
+    return 16 if n_rows < 512 else 32 if n_rows < 1024 else 64 if n_rows < 2048 else 128
+
+
+def _warm_configuration(params: BinaryConnectClassifier, units: tuple[int, ...]) -> Configuration:
+    """The configuration of the previous fit, which the parameters must not contradict."""
+    before = params._configuration
+    for name, old, new in [
+        ("hidden_layer_sizes", before.units[:-1], units[:-1]),
+        ("batch_size", before.batch_size, params.batch_size),
+    ]:
+        if not is_auto(new) and new != old:
+            raise ValueError(
+                f"warm_start=True needs the {name} of the previous fit, {old}, got {new}; "
+                "set warm_start=False to start anew"
+            )
+    return before
+
+
+def _is_true(answer: Any) -> bool:
+    """Whether a callback asks to stop: a truth value, not any other object that is not empty."""
+    return isinstance(answer, bool | np.bool_) and bool(answer)
+
+
 def _n_epochs(max_iter: int | str, n_steps: int) -> int:
-    if max_iter != "auto":
+    if not is_auto(max_iter):
         return int(max_iter)
     return max(_MIN_EPOCHS, -(-_MIN_UPDATES // n_steps))
 

@@ -1,6 +1,7 @@
 """Packed ±1 matrices and their product against numpy."""
 
 import dataclasses
+import pickle
 
 import numpy as np
 import pytest
@@ -172,3 +173,12 @@ def test_cpu_info(isa):
     assert "portable" in info["isas"]
     assert info["threads"] >= 1
     assert info["processor"]
+
+
+def test_pickled_bits_are_read_only_too():
+    packed = pack_bits([[1, -1, 3]])
+    thawed = pickle.loads(pickle.dumps(packed))
+    assert thawed == packed
+    assert not thawed.words.flags.writeable
+    with pytest.raises(TypeError, match="integer"):
+        PackedBits(packed.words, 3.5)

@@ -1,6 +1,8 @@
 """BinaryConnectClassifier as its users meet it."""
 
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -86,20 +88,15 @@ def test_outputs_agree(digits):
 # The same bytes everywhere
 
 
-def test_bytes_do_not_depend_on_isa_or_threads(digits, monkeypatch):
+def test_bytes_do_not_depend_on_isa_or_threads(digits, isa, monkeypatch):
     X_train, _, y_train, _ = digits
-
-    def state(isa, n_jobs):
-        monkeypatch.setenv("BINNET_ISA", isa)
-        try:
-            classifier = small(n_jobs=n_jobs).fit(X_train, y_train)
-        except ValueError as error:
-            assert "not supported by this processor" in str(error)
-            return state("portable", n_jobs)
-        return classifier.checkpoint_, classifier.model_
-
-    states = {state(isa, n) for isa in ("portable", "avx2", "avx512") for n in (1, 2)}
-    assert len(states | {state("portable", 1)}) == 1
+    states = {
+        (classifier.checkpoint_, classifier.model_)
+        for classifier in (small(n_jobs=n).fit(X_train, y_train) for n in (1, 2))
+    }
+    monkeypatch.setenv("BINNET_ISA", "portable")
+    portable = small().fit(X_train, y_train)
+    assert states == {(portable.checkpoint_, portable.model_)}
 
 
 def test_random_state(digits):
@@ -189,6 +186,46 @@ def test_warm_start_goes_on(digits):
     assert classifier.loss_curve_[0] < small().fit(X_train, y_train).loss_curve_[0] / 2
     with pytest.raises(ValueError, match="warm_start=True needs the classes of the previous fit"):
         classifier.fit(X_train, y_train + 1)
+    for name, value, before in [("hidden_layer_sizes", (9,), r"\(32,\)"), ("batch_size", 9, "64")]:
+        changed = clone(classifier).fit(X_train, y_train).set_params(**{name: value})
+        with pytest.raises(ValueError, match=f"needs the {name} of the previous fit, {before}"):
+            changed.fit(X_train, y_train)
+
+
+def test_warm_start_keeps_the_validation_rows(digits):
+    """Rows held out by the first fit must not be trained on by the second."""
+    X_train, _, y_train, _ = digits
+    noise = np.random.RandomState(0).permutation(y_train)  # nothing to learn but by heart
+    classifier = BinaryConnectClassifier(
+        (256,), warm_start=True, early_stopping=True, max_iter=30, n_iter_no_change=30
+    )
+    for _ in range(3):
+        classifier.fit(X_train, noise)
+    assert max(classifier.validation_scores_) < 0.3
+
+
+def test_callback_may_answer_with_numpy(digits):
+    X_train, _, y_train, _ = digits
+    classifier = small(callbacks=[lambda info: np.bool_(info.epoch == 2)]).fit(X_train, y_train)
+    assert classifier.n_iter_ == 2
+
+
+def test_order_of_the_rows_does_not_spoil_the_statistics(digits):
+    """Calibration batches of sorted data would be of one class each."""
+    X_train, X_test, y_train, y_test = digits
+    by_class = np.argsort(y_train, kind="stable")
+    classifier = small(hidden_layer_sizes=(64,) * 3, max_iter=20)
+    shuffled = classifier.fit(X_train, y_train).score(X_test, y_test)
+    assert classifier.fit(X_train[by_class], y_train[by_class]).score(X_test, y_test) > (
+        shuffled - 0.015
+    )
+
+
+def test_early_stopping_of_few_rows():
+    with pytest.raises(ValueError, match="leaves 1 of 2 rows to train on"):
+        small(early_stopping=True).fit([[0.0], [1.0]], [0, 1])
+    X, y = np.arange(10.0)[:, None], np.arange(10) % 3
+    small(early_stopping=True, validation_fraction=0.8).fit(X, y)
 
 
 def test_shuffle(digits):
@@ -218,6 +255,21 @@ def test_interrupt_leaves_a_usable_model(digits, epoch):
         classifier = small(callbacks=[interrupt]).fit(X_train, y_train)
     assert classifier.n_iter_ == epoch
     assert classifier.predict(X_test).shape == (len(X_test),)
+
+
+def test_interrupt_by_signal():
+    program = """if True:
+        import numpy as np, os, signal, threading, warnings
+        from pybinnet import BinaryConnectClassifier
+        X, y = np.random.RandomState(0).rand(2000, 9), np.arange(2000) % 5
+        threading.Timer(1, os.kill, (os.getpid(), signal.SIGINT)).start()
+        classifier = BinaryConnectClassifier(max_iter=10**6, n_jobs=2).fit(X, y)
+        assert 0 < classifier.n_iter_ < 10**6
+        classifier.predict(X)
+    """
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "Training interrupted after" in done.stderr
 
 
 def test_interrupt_before_the_first_epoch_ends(digits, monkeypatch):
@@ -253,6 +305,12 @@ X2, Y2 = np.arange(40.0).reshape(20, 2), np.arange(20) % 2
         ),
         ({"hidden_layer_sizes": "8"}, TypeError, "hidden_layer_sizes='8' is of type str"),
         ({"hidden_layer_sizes": None}, TypeError, "hidden_layer_sizes=None"),
+        (
+            {"hidden_layer_sizes": iter((4, 4))},
+            TypeError,
+            "is of type tuple_iterator; give a tuple",
+        ),
+        ({"hidden_layer_sizes": {4: 4}}, TypeError, "is of type dict"),
         ({"hidden_layer_sizes": (4,) * 32}, ValueError, "at most 31 hidden layers"),
         ({"weights": "decimal"}, ValueError, "weights='decimal' is not supported.*'binary'"),
         ({"binarization": "no"}, ValueError, "binarization='no' is not supported"),
@@ -260,10 +318,16 @@ X2, Y2 = np.arange(40.0).reshape(20, 2), np.arange(20) % 2
         ({"solver": "lbfgs"}, ValueError, "solver='lbfgs' is not supported"),
         ({"dropout": 0.5}, ValueError, "dropout=0.5 is not supported"),
         ({"quantized_backprop": False}, ValueError, "quantized_backprop=False is not supported"),
-        ({"batch_size": 1}, ValueError, "batch_size=1 is outside .* 2 to 32768"),
+        ({"batch_size": 3}, ValueError, "batch_size=3 is outside .* 4 to 32768"),
+        ({"batch_size": np.array([4, 5])}, TypeError, "batch_size=array.* is of type ndarray"),
         ({"batch_size": "large"}, TypeError, "batch_size='large' is of type str; .*'auto'"),
         ({"batch_size": True}, TypeError, "batch_size=True is of type bool"),
         ({"max_iter": 0}, ValueError, "max_iter=0 is outside"),
+        (
+            {"max_iter": 2**31 - 1, "batch_size": 4},
+            ValueError,
+            "max_iter=2147483647 epochs of 5 steps are 2\\*\\*32",
+        ),
         ({"max_iter": None}, TypeError, "max_iter=None is of type NoneType"),
         ({"learning_rate_init": 0}, ValueError, "learning_rate_init=0 is outside"),
         ({"learning_rate_init": 2}, ValueError, "learning_rate_init=2 is outside"),
@@ -274,9 +338,15 @@ X2, Y2 = np.arange(40.0).reshape(20, 2), np.arange(20) % 2
         ({"tol": -1}, ValueError, "tol=-1 is outside"),
         ({"n_jobs": 0}, ValueError, "n_jobs=0 has no meaning"),
         ({"n_jobs": "all"}, TypeError, "n_jobs='all' is of type str"),
-        ({"callbacks": print}, TypeError, "callbacks=.* is not iterable"),
+        ({"shuffle": "no"}, TypeError, "shuffle='no' is of type str; give True or False"),
+        ({"callbacks": print}, TypeError, "callbacks=.*; give a list of functions, or None"),
+        ({"callbacks": iter([print])}, TypeError, "callbacks=.* is of type list_iterator"),
         ({"callbacks": [1]}, TypeError, "callbacks holds 1, which cannot be called"),
-        ({"early_stopping": True, "validation_fraction": 0.99}, ValueError, "early_stopping=True"),
+        (
+            {"early_stopping": True, "validation_fraction": 0.99},
+            ValueError,
+            "early_stopping=True with validation_fraction=0.99 leaves 0 of 20 rows to train on",
+        ),
     ],
 )
 def test_parameters_not_as_documented(parameters, error, message):
@@ -304,8 +374,34 @@ def test_parameters_not_as_documented(parameters, error, message):
     ],
 )
 def test_data_not_as_documented(X, y, message):
+    classifier = small().fit(X2, Y2)
+    expected = classifier.predict(X2)
     with pytest.raises(ValueError, match=message):
-        small().fit(X, y)
+        classifier.fit(X, y)
+    assert np.array_equal(classifier.predict(X2), expected)  # still fitted as before
+
+
+def fail(info):
+    raise RuntimeError("from a callback")
+
+
+@pytest.mark.parametrize(
+    ("callbacks", "y", "error"), [([fail], Y2, RuntimeError), ([], Y2 * 0, ValueError)]
+)
+def test_a_failed_fit_leaves_all_as_it_was(callbacks, y, error):
+    classifier = small().fit(X2, Y2)
+    before = dict(vars(classifier))
+    classifier.set_params(callbacks=callbacks)
+    with pytest.raises(error):
+        classifier.fit(np.hstack([X2, X2]), y)  # twice the columns
+    assert dict(vars(classifier), callbacks=None) == before
+    assert classifier.predict(X2).shape == (20,)
+
+
+def test_too_many_features():
+    X = np.random.RandomState(0).rand(20, 40_000)
+    with pytest.raises(ValueError, match="X becomes 80000 features, at most 65536 work"):
+        small().fit(X, Y2)
 
 
 def test_wrong_rows_at_predict():

@@ -1,0 +1,53 @@
+"""Checks of parameters, and estimators that a refused fit leaves as they were."""
+
+# SPDX-License-Identifier: BSD-3-Clause
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+
+
+@contextmanager
+def unchanged_on_error(estimator: Any) -> Iterator[None]:
+    """Give an estimator its attributes back if the block raises."""
+    before = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
+
+
+def is_auto(value: Any) -> bool:
+    """Whether a parameter is the string "auto" (an array would not compare to one truth)."""
+    return isinstance(value, str) and value == "auto"
+
+
+def check_number(
+    name: str, value: Any, kind: type, low: Any, high: Any, or_else: str = "", whole: Any = None
+) -> None:
+    """Raise a TypeError or ValueError unless `value` is a `kind` within the bounds.
+
+    `whole` is the parameter that `value` is an item of, and `or_else` what is allowed besides.
+    """
+    shown = value if whole is None else whole
+    if not isinstance(value, kind) or isinstance(value, bool | np.bool_):
+        wanted = "an integer" if kind is Integral else "a number"
+        alternative = f" or {or_else}" if or_else else ""
+        raise TypeError(
+            f"{name}={shown!r} is of type {type(shown).__name__}; give {wanted}{alternative}"
+        )
+    if not low <= value <= high:
+        raise ValueError(f"{name}={shown!r} is outside the allowed range, {low} to {high}")
+
+
+def check_flag(name: str, value: Any) -> None:
+    """Raise a TypeError unless `value` is a Boolean."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name}={value!r} is of type {type(value).__name__}; give True or False")
