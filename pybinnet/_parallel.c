@@ -14,7 +14,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* About 50 µs: longer than the serial work between two products, so that threads seldom sleep. */
+/* 40 to 200 µs, by the processor: longer than the serial work between two products, so that threads
+ * seldom sleep. */
 enum { SPINS = 4000 };
 
 /* A task number that no job has. */
