@@ -82,7 +82,8 @@ static void forward(binnet_net *net, binnet_layer_state *layer, binnet_input inp
 
 static uint32_t blocks(uint32_t n, uint32_t size) { return n / size + (n % size != 0); }
 
-/* Starts a maximum over tasks, one candidate a worker so that none waits for another. */
+/* A maximum over tasks, one candidate a worker so that none waits for another. Of gradients it is
+ * exact in its length in bits, which is all that is asked of it (see kernels->update). */
 static void reset_peaks(const binnet_net *net, int32_t lowest) {
     for (uint32_t w = 0; w < net->parallel.n_workers; ++w) net->peaks[w] = lowest;
 }

@@ -123,7 +123,7 @@ typedef struct binnet_tile {
     uint32_t n_rows;
     uint32_t n_columns; /* of the tile */
     uint32_t depth;     /* of the sum */
-    uint8_t *panel;     /* packing scratch of binnet_panel_bytes() */
+    uint8_t *panel;     /* where the kernels pack; the outer product finds its codes there */
 } binnet_tile;
 
 /* How a gradient becomes a step of latent weights or biases (docs/algorithm.md, section 7). */
