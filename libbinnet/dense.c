@@ -37,50 +37,65 @@ static void init(binnet_net *net, binnet_layer_state *layer) {
     binnet_pack_latent(layer);
 }
 
-/* What an epilogue needs to know. */
+/* What tasks and epilogues need to know. */
 typedef struct pass {
     binnet_net *net;
     binnet_layer_state *layer;
     int calibrate;
     int32_t input_shift; /* backward: from sums to int16 errors */
+    binnet_input input;
+    size_t input_bits_stride;
+    size_t transposed_stride;
     binnet_rule rule;
     binnet_rng rng;
     int32_t exponent;
     uint32_t n_rows;
 } pass;
 
-static binnet_gemm product(const pass *p, binnet_epilogue epilogue) {
-    const binnet_layer_state *layer = p->layer;
-    binnet_gemm gemm;
-    gemm.kernels = p->net->kernels;
-    gemm.parallel = &p->net->parallel;
-    gemm.scratch = p->net->scratch;
-    gemm.scratch_bytes = p->net->scratch_bytes;
-    gemm.bits = layer->bits;
-    gemm.bits_stride = layer->bits_stride;
-    gemm.fan_in = layer->fan_in;
-    gemm.units = layer->units;
-    gemm.n_rows = p->n_rows;
-    gemm.epilogue = epilogue;
-    gemm.context = (void *)(uintptr_t)p;
+static uint32_t blocks(uint32_t n, uint32_t size) { return n / size + (n % size != 0); }
+static uint32_t block(uint32_t first, uint32_t n, uint32_t size) {
+    return n - first < size ? n - first : size;
+}
+
+/* What the three products have in common. */
+static binnet_gemm product(const pass *p) {
+    const binnet_net *net = p->net;
+    const binnet_gemm gemm = {.kernels = net->kernels,
+                              .parallel = &net->parallel,
+                              .n_rows = p->n_rows,
+                              .context = (void *)(uintptr_t)p,
+                              .panels = net->panels,
+                              .scratch = net->scratch,
+                              .scratch_bytes = net->scratch_bytes};
     return gemm;
 }
 
-static void normalise_tile(void *context, const binnet_result *z) {
+static void normalise_task(void *context, uint32_t task, uint32_t worker) {
     const pass *p = context;
-    binnet_norm_forward(p->net->kernels, p->layer, z, p->calibrate);
+    const binnet_kernels *kernels = p->net->kernels;
+    const uint32_t first = task * BINNET_UNIT_BLOCK;
+    (void)worker;
+    binnet_norm_forward(kernels, p->layer, binnet_sums_at(kernels, p->net->z, p->n_rows, first),
+                        kernels->panel_columns, p->n_rows, first,
+                        block(first, p->layer->units, BINNET_UNIT_BLOCK), p->calibrate);
 }
 
 static void forward(binnet_net *net, binnet_layer_state *layer, binnet_input input, uint32_t n_rows,
                     int calibrate) {
     pass p = {.net = net, .layer = layer, .calibrate = calibrate, .n_rows = n_rows};
-    const binnet_gemm gemm = product(&p, normalise_tile);
-    binnet_gemm_forward(&gemm, input);
+    binnet_gemm gemm = product(&p);
+    gemm.values = input.data;
+    gemm.stride = input.stride;
+    gemm.signs = 1;
+    gemm.selector = (binnet_selector){layer->bits, layer->bits_stride, 1};
+    gemm.n_columns = layer->units;
+    gemm.depth = layer->fan_in;
+    gemm.sums = net->z;
+    binnet_gemm_run(&gemm);
+    binnet_run(&net->parallel, blocks(layer->units, BINNET_UNIT_BLOCK), normalise_task, &p);
 }
 
 /* ---- Backward ------------------------------------------------------------------------------ */
-
-static uint32_t blocks(uint32_t n, uint32_t size) { return n / size + (n % size != 0); }
 
 /* A maximum over tasks, one candidate a worker so that none waits for another. Of gradients it is
  * exact in its length in bits, which is all that is asked of it (see kernels->update). */
@@ -101,66 +116,141 @@ static int32_t highest_peak(const binnet_net *net) {
 
 static void norm_task(void *context, uint32_t task, uint32_t worker) {
     const pass *p = context;
-    const uint32_t first = task * BINNET_UNIT_BLOCK, rest = p->layer->units - first;
+    const uint32_t first = task * BINNET_UNIT_BLOCK;
     raise_peak(p->net, worker,
                binnet_norm_backward(p->net->kernels, p->layer, p->net->error, p->n_rows, first,
-                                    rest < BINNET_UNIT_BLOCK ? rest : BINNET_UNIT_BLOCK));
+                                    block(first, p->layer->units, BINNET_UNIT_BLOCK)));
 }
 
-enum { ROWS_A_TASK = 8, COLUMNS_AT_ONCE = 64 };
+/* Random bytes are made for so many columns at a time. */
+enum { COLUMNS_AT_ONCE = 64 };
+
+/* As many rows of random bytes as the worker's scratch has room for. */
+static uint32_t draw_strip(const pass *p, uint32_t worker, uint32_t first_row,
+                           uint32_t first_column, uint8_t **random) {
+    const size_t room = p->net->scratch_bytes / COLUMNS_AT_ONCE;
+    const uint32_t n_rows =
+        block(first_row, p->n_rows, room < p->n_rows ? (uint32_t)room : p->n_rows);
+    *random = p->net->scratch + worker * p->net->scratch_bytes;
+    p->net->kernels->random(*random, &p->rng, first_row, n_rows, first_column >> 3,
+                            COLUMNS_AT_ONCE >> 3);
+    return n_rows;
+}
 
 static void quantize_task(void *context, uint32_t task, uint32_t worker) {
     const pass *p = context;
     const binnet_layer_state *layer = p->layer;
-    const uint32_t first = task * ROWS_A_TASK, rest = p->n_rows - first;
-    uint8_t random[ROWS_A_TASK * COLUMNS_AT_ONCE];
-    binnet_error_job job = {.stride = layer->units,
-                            .n_rows = rest < ROWS_A_TASK ? rest : ROWS_A_TASK,
-                            .exponent = p->exponent,
-                            .random_stride = COLUMNS_AT_ONCE};
-    (void)worker;
-    for (uint32_t m = 0; m < layer->units; m += BINNET_UNIT_BLOCK) {
-        const size_t at = (size_t)first * layer->units + m;
-        const uint32_t n = layer->units - m;
-        if (m % COLUMNS_AT_ONCE == 0)
-            p->net->kernels->random(random, &p->rng, first, job.n_rows, m >> 3,
-                                    COLUMNS_AT_ONCE >> 3);
-        job.error = p->net->error + at;
-        job.delta = layer->normed + at;
-        job.scale = layer->scale + m;
-        job.random = random + m % COLUMNS_AT_ONCE;
-        p->net->kernels->quantize(&job, n < BINNET_UNIT_BLOCK ? n : BINNET_UNIT_BLOCK);
+    const uint32_t start = task * COLUMNS_AT_ONCE;
+    const uint32_t end = start + block(start, layer->units, COLUMNS_AT_ONCE);
+    uint8_t *random;
+    binnet_error_job job = {
+        .stride = layer->units, .exponent = p->exponent, .random_stride = COLUMNS_AT_ONCE};
+    for (uint32_t row = 0; row < p->n_rows; row += job.n_rows) {
+        job.n_rows = draw_strip(p, worker, row, start, &random);
+        for (uint32_t m = start; m < end; m += BINNET_UNIT_BLOCK) {
+            const size_t at = (size_t)row * layer->units + m;
+            job.error = p->net->error + at;
+            job.delta = layer->normed + at;
+            job.scale = layer->scale + m;
+            job.random = random + (m - start);
+            p->net->kernels->quantize(&job, block(m, end, BINNET_UNIT_BLOCK));
+        }
     }
 }
 
 static void store_error(void *context, const binnet_result *d) {
     const pass *p = context;
-    for (uint32_t b = 0; b < d->n_rows; ++b)
-        p->net->kernels->round_error(p->net->error + (size_t)b * p->layer->fan_in + d->first_column,
-                                     d->sums + b * d->stride, p->input_shift, d->n_columns);
+    int16_t *error = p->net->error + d->first_row * (size_t)p->layer->fan_in;
+    for (uint32_t i = 0; i < d->n_rows; ++i, error += p->layer->fan_in)
+        p->net->kernels->round_error(error, d->sums + i * d->stride, p->input_shift,
+                                     p->layer->fan_in);
 }
 
-static void update_tile(void *context, const binnet_result *gradient) {
+/* The error at the layer's input. */
+static void multiply_backward(pass *p, const int8_t *delta) {
+    const binnet_layer_state *layer = p->layer;
+    p->input_shift = binnet_bitlen(127u * layer->units) - 15;
+    binnet_gemm gemm = product(p);
+    gemm.values = (const uint8_t *)delta;
+    gemm.stride = layer->units;
+    gemm.int8 = 1;
+    gemm.signs = 1;
+    gemm.selector = (binnet_selector){layer->bits, layer->bits_stride, 0};
+    gemm.n_columns = layer->fan_in;
+    gemm.depth = layer->units;
+    gemm.epilogue = store_error;
+    binnet_gemm_run(&gemm);
+}
+
+/* Columns of the layer's input as random bits. */
+static void draw_task(void *context, uint32_t task, uint32_t worker) {
+    const pass *p = context;
+    const uint32_t first = task * COLUMNS_AT_ONCE;
+    const uint32_t columns = block(first, p->layer->fan_in, COLUMNS_AT_ONCE);
+    uint8_t *random;
+    uint32_t n_rows;
+    for (uint32_t row = 0; row < p->n_rows; row += n_rows) {
+        n_rows = draw_strip(p, worker, row, first, &random);
+        for (uint32_t b = row; b < row + n_rows; ++b, random += COLUMNS_AT_ONCE)
+            p->net->kernels->draw_bits(p->net->input_bits + b * p->input_bits_stride + (first >> 3),
+                                       p->input.data + b * p->input.stride + first, random, columns,
+                                       p->input.mask);
+    }
+}
+
+static void transpose_task(void *context, uint32_t task, uint32_t worker) {
+    const pass *p = context;
+    const uint32_t units = p->layer->units, first = task * COLUMNS_AT_ONCE;
+    const size_t stride = p->transposed_stride;
+    (void)worker;
+    p->net->kernels->transpose(p->net->transposed + first * stride, stride,
+                               p->layer->normed + first, units, p->n_rows,
+                               block(first, units, COLUMNS_AT_ONCE));
+}
+
+static void update_rows(void *context, const binnet_result *gradient) {
     const pass *p = context;
     const binnet_layer_state *layer = p->layer;
-    const binnet_kernels *kernels = p->net->kernels;
     const size_t row = gradient->first_row;
-    const uint32_t first_block = gradient->first_column >> 3;
     const binnet_update update = {.rule = p->rule,
                                   .n_rows = gradient->n_rows,
-                                  .n_columns = gradient->n_columns,
-                                  .latent =
-                                      layer->latent + row * layer->fan_in + gradient->first_column,
+                                  .n_columns = layer->fan_in,
+                                  .latent = layer->latent + row * layer->fan_in,
                                   .latent_stride = layer->fan_in,
-                                  .bits = layer->bits + row * layer->bits_stride + first_block,
+                                  .bits = layer->bits + row * layer->bits_stride,
                                   .bits_stride = layer->bits_stride,
                                   .gradient = gradient->sums,
-                                  .random = gradient->spare,
-                                  .stride = kernels->column_tile};
-    if (p->rule.apply)
-        kernels->random(gradient->spare, &p->rng, gradient->first_row, gradient->n_rows,
-                        first_block, kernels->column_tile >> 3);
-    raise_peak(p->net, gradient->worker, (int32_t)kernels->update(&update));
+                                  .gradient_stride = gradient->stride,
+                                  .rng = p->rng,
+                                  .first_row = gradient->first_row};
+    raise_peak(p->net, gradient->worker, (int32_t)p->net->kernels->update(&update));
+}
+
+/* The weights' gradient, errors times random bits of the input, and the update. */
+static void multiply_outer(pass *p, binnet_input input, uint32_t rate_exponent) {
+    binnet_net *net = p->net;
+    binnet_layer_state *layer = p->layer;
+    p->input = input;
+    p->input_bits_stride = (layer->fan_in + 7) >> 3;
+    p->transposed_stride = p->n_rows;
+    p->rng = binnet_rng_stream(net->seed, BINNET_RANDOM_OUTER, layer->index, net->step);
+    binnet_run(&net->parallel, blocks(layer->fan_in, COLUMNS_AT_ONCE), draw_task, p);
+    binnet_run(&net->parallel, blocks(layer->units, COLUMNS_AT_ONCE), transpose_task, p);
+    p->rng = binnet_rng_stream(net->seed, BINNET_RANDOM_UPDATE, layer->index, net->step);
+    p->rule = binnet_sgd_rule(layer->weight_exponent, rate_exponent, 15);
+    reset_peaks(net, 0);
+    binnet_gemm gemm = product(p);
+    gemm.values = (const uint8_t *)net->transposed;
+    gemm.stride = p->transposed_stride;
+    gemm.int8 = 1;
+    gemm.selector = (binnet_selector){net->input_bits, p->input_bits_stride, 0};
+    gemm.n_rows = layer->units;
+    gemm.n_columns = layer->fan_in;
+    gemm.depth = p->n_rows;
+    gemm.epilogue = update_rows;
+    binnet_gemm_run(&gemm);
+    if (highest_peak(net) > 0)
+        layer->weight_exponent = binnet_bitlen((uint32_t)highest_peak(net)) - 1;
 }
 
 static void backward(binnet_net *net, binnet_layer_state *layer, binnet_input input,
@@ -175,22 +265,10 @@ static void backward(binnet_net *net, binnet_layer_state *layer, binnet_input in
         memset(delta, 0, (size_t)n_rows * layer->units);
     } else {
         p.rng = binnet_rng_stream(net->seed, BINNET_RANDOM_ERROR, layer->index, net->step);
-        binnet_run(&net->parallel, blocks(n_rows, ROWS_A_TASK), quantize_task, &p);
+        binnet_run(&net->parallel, blocks(layer->units, COLUMNS_AT_ONCE), quantize_task, &p);
     }
-    if (layer->index > 0) { /* before the update: it wants the weights of the forward pass */
-        p.input_shift = binnet_bitlen(127u * layer->units) - 15;
-        const binnet_gemm gemm = product(&p, store_error);
-        binnet_gemm_backward(&gemm, delta);
-    }
-    p.rule = binnet_sgd_rule(layer->weight_exponent, rate_exponent, 15);
-    p.rng = binnet_rng_stream(net->seed, BINNET_RANDOM_UPDATE, layer->index, net->step);
-    reset_peaks(net, 0);
-    const binnet_rng rounding =
-        binnet_rng_stream(net->seed, BINNET_RANDOM_OUTER, layer->index, net->step);
-    const binnet_gemm gemm = product(&p, update_tile);
-    binnet_gemm_outer(&gemm, delta, net->interleaved, input, &rounding);
-    if (highest_peak(net) > 0)
-        layer->weight_exponent = binnet_bitlen((uint32_t)highest_peak(net)) - 1;
+    if (layer->index > 0) multiply_backward(&p, delta); /* by the weights of the forward pass */
+    multiply_outer(&p, input, rate_exponent);
 }
 
 const binnet_layer_type binnet_layer_dense = {plan, init, forward, backward};

@@ -112,19 +112,30 @@ void binnet_threefry(const uint32_t key[2], uint32_t counter0, uint32_t counter1
 
 /* ---- Kernels: the inner loops of one instruction set --------------------------------------- */
 
-/* One tile of a product. Rows are batch rows (forward, backward) or units (outer). */
-typedef struct binnet_tile {
-    int32_t *out; /* [n_rows][out_stride] */
-    size_t out_stride;
-    const void *left; /* activations u8 (forward), errors i8 (backward, outer) */
-    size_t left_stride;
-    const uint8_t *bits; /* weight rows, at the tile's first unit or column */
-    size_t bits_stride;
+/* Rows of bits that say which values are summed. */
+typedef struct binnet_selector {
+    const uint8_t *bits;
+    size_t stride;
+    int by_column; /* row c has the bits of column c, one a summand; else row k those of summand k */
+} binnet_selector;
+
+/* The one product of the library: sums[i][c] = sum of those values[i][k] whose bit (c, k) is set; or, if
+ * bits are signs, of all values, each by its bit's sign. Columns come in panels. */
+typedef struct binnet_select {
+    int32_t *sums; /* of row i and panel p at p · panel_step + i · row_step: whole panels */
+    size_t row_step;
+    size_t panel_step;
+    const uint8_t *values; /* [n_rows][stride] of uint8, or of int8 in ±127 */
+    size_t stride;
+    int int8;
+    int signs;
     uint32_t n_rows;
-    uint32_t n_columns; /* of the tile */
-    uint32_t depth;     /* of the sum */
-    uint8_t *panel;     /* where the kernels pack; the outer product finds its codes there */
-} binnet_tile;
+    uint32_t n_columns;
+    uint32_t depth;           /* of the sums */
+    binnet_selector selector; /* for `plain` */
+    const uint8_t *panels;    /* for `select`: what `pack` made of it */
+    uint8_t *tables;          /* likewise: its scratch, table_bytes */
+} binnet_select;
 
 /* How a gradient becomes a step of latent weights or biases (docs/algorithm.md, section 7). */
 typedef struct binnet_rule {
@@ -133,18 +144,20 @@ typedef struct binnet_rule {
     int32_t shift; /* and scaled by 2^-shift */
 } binnet_rule;
 
-/* A tile of latent weights, with their gradients and as many random bytes. */
+/* Rows of latent weights with their gradients. */
 typedef struct binnet_update {
     binnet_rule rule;
     uint32_t n_rows;
     uint32_t n_columns;
     int16_t *latent;
     size_t latent_stride;
-    uint8_t *bits; /* of the first column, a multiple of 8 */
+    uint8_t *bits;
     size_t bits_stride;
     const int32_t *gradient;
-    const uint8_t *random;
-    size_t stride; /* of gradient and random */
+    size_t gradient_stride;
+    binnet_rng rng; /* of a random byte for each weight */
+    uint32_t first_row;
+    uint32_t first_column; /* a multiple of 8 */
 } binnet_update;
 
 /* The loops of norm_inline.h carry so many units side by side, through so many rows at most: 63 · 2^25,
@@ -204,36 +217,34 @@ enum { BINNET_XNOR_WORDS = 128 };
 
 struct binnet_kernels {
     const char *name;
-    uint32_t alignment;    /* of buffers, power of two */
-    uint32_t unit_tile;    /* most columns of a forward tile */
-    uint32_t column_tile;  /* most columns of a backward or outer tile; a multiple of 8 */
-    uint32_t row_block;    /* most rows of an outer tile */
-    uint32_t packs;        /* bytes are packed: panels and the interleaved error are needed */
-    uint32_t xnor_columns; /* rows of b in a panel of `xnor`; 1: no packing, they are panels */
+    uint32_t alignment;     /* of buffers, power of two */
+    uint32_t plain_rows;    /* products of so many rows at most are `plain` */
+    uint32_t row_block;     /* most rows of a `select` or `plain` */
+    uint32_t panel_columns; /* of sums and of packed bits; a multiple of BINNET_UNIT_BLOCK */
+    uint32_t group;         /* summands that an index of packed bits chooses from, */
+    uint32_t index_bytes;   /* the bytes of such indices of a panel's columns, */
+    uint32_t table_bytes;   /* and the scratch of `select` */
+    uint32_t xnor_columns;  /* rows of b in a panel of `xnor`; 1: no packing, they are panels */
 
-    /* out[b][u] = sum_n w[u][n] · a[b][n]; a tile's `bits` are at its first unit. */
-    void (*forward)(const binnet_tile *tile);
-    /* out[b][n] = sum_m w[m][n] · delta[b][m]; a tile's `bits` are at its first column's byte. */
-    void (*backward)(const binnet_tile *tile);
-    /* Readies delta [n_rows][n_units] for `outer`: [ceil(n_rows / 4)][n_units][4]. NULL: not
-     * needed. */
-    void (*interleave)(uint8_t *out, const int8_t *delta, uint32_t n_rows, uint32_t n_units);
-    /* Readies codes [depth][column_tile] in the panel for the `outer` tiles that follow. NULL:
-     * not needed. */
-    void (*pack_codes)(uint8_t *panel, const uint8_t *codes, uint32_t depth, uint32_t column_tile);
-    /* out[m][n] = sum_b delta[b][m] · value(code[b][n]). `left` is at the tile's first unit, of
-     * delta or of its interleaved form; `panel` holds the codes or the packed codes, column_tile
-     * a row. */
-    void (*outer)(const binnet_tile *tile);
+    /* A product by bits as they are: no packing. */
+    void (*plain)(const binnet_select *product);
+    /* Packs the bits of up to panel_columns columns: [ceil(depth / group)][index_bytes]. */
+    void (*pack)(uint8_t *panel, const binnet_selector *selector, uint32_t first_column,
+                 uint32_t n_columns, uint32_t depth);
+    /* A product by packed bits, panels standing one after another. */
+    void (*select)(const binnet_select *product);
+    /* out[n][b] = in[b][n], b < n_rows, n < n_columns. */
+    void (*transpose)(int8_t *out, size_t out_stride, const int8_t *in, size_t in_stride,
+                      uint32_t n_rows, uint32_t n_columns);
+    /* Bit i = (random[i] & mask) < x[i]; bits past n are 0. */
+    void (*draw_bits)(uint8_t *bits, const uint8_t *x, const uint8_t *random, uint32_t n,
+                      uint32_t mask);
     /* Applies gradients to latent weights, repacks their signs. Returns a number as long in bits as the
      * largest |gradient|: the bitwise or of all of them will do. */
     uint32_t (*update)(const binnet_update *update);
     /* bytes[r][8 n_blocks] = the stream's blocks first_block.. of rows row.. */
     void (*random)(uint8_t *bytes, const binnet_rng *rng, uint32_t row, uint32_t n_rows,
                    uint32_t first_block, uint32_t n_blocks);
-    /* codes[i] = bitlen of x[i] << doubling, rounded at random to a power of two and halved. */
-    void (*power_of_two)(uint8_t *codes, const uint8_t *x, const uint8_t *random, uint32_t n,
-                         uint32_t doubling);
     /* The loops of norm_inline.h over up to BINNET_UNIT_BLOCK units. */
     void (*sums)(const binnet_norm_job *job, uint32_t n_units);
     void (*deviations)(const binnet_norm_job *job, uint32_t n_units);
@@ -256,74 +267,81 @@ extern const binnet_kernels binnet_kernels_avx512;
 extern const binnet_kernels binnet_kernels_neon;
 #endif
 
-/* The value a code of power_of_two stands for is 2^(code - 1), 0 for 0. */
-BINNET_INLINE uint32_t binnet_power_code(uint32_t x, uint32_t random) {
-    const int32_t n = binnet_bitlen(x);
-    const uint32_t mask = (1u << (n > 2 ? n - 1 : 1)) - 1u;
-    return (uint32_t)binnet_bitlen((x + (random & mask)) >> 1);
-}
+/* A product by bits as they are, in plain C, with panels of any width: for every table's `plain`. */
+void binnet_plain(const binnet_select *product, uint32_t panel_columns);
+/* The sum of n values. */
+int32_t binnet_total(const uint8_t *values, int int8, uint32_t n);
 
 /* ---- Threads ------------------------------------------------------------------------------- */
 
 /* Runs tasks on the hook's threads, or here if there is no hook. */
 void binnet_run(const binnet_parallel *parallel, uint32_t n_tasks, binnet_task task, void *context);
 
-/* ---- gemm.c: the tiles of a layer's three products ------------------------------------------ */
+/* ---- gemm.c: the product, in blocks of rows ------------------------------------------------- */
 
-/* Rows of uint8 inputs of a layer. */
-typedef struct binnet_input {
-    const uint8_t *data;
-    size_t stride;
-    uint32_t doubling; /* 0: features, which count half in the outer product; 1: activations */
-} binnet_input;
-
-/* What an epilogue gets: n_rows × n_columns sums. Rows are batch rows, or units for the outer
- * product; columns are units (forward) or inputs. */
+/* Finished rows of sums. */
 typedef struct binnet_result {
     const int32_t *sums;
     size_t stride;
     uint32_t first_row;
     uint32_t n_rows;
-    uint32_t first_column;
-    uint32_t n_columns;
     uint32_t worker;
-    uint8_t *spare; /* n_rows · column_tile bytes for the epilogue of the outer product */
 } binnet_result;
 
 typedef void (*binnet_epilogue)(void *context, const binnet_result *result);
 
+/* A product of any number of rows. Its sums go to `sums`, a panel after the other, each [n_rows]
+ * [panel_columns]; or, if that is NULL, a block of rows at a time to `epilogue`. */
 typedef struct binnet_gemm {
     const binnet_kernels *kernels;
     const binnet_parallel *parallel;
-    uint8_t *scratch; /* [n_workers][scratch_bytes] */
-    size_t scratch_bytes;
-    const uint8_t *bits; /* [units][bits_stride] */
-    size_t bits_stride;
-    uint32_t fan_in;
-    uint32_t units;
-    uint32_t n_rows; /* of the batch */
+    const uint8_t *values;
+    size_t stride;
+    int int8;
+    int signs;
+    binnet_selector selector;
+    uint32_t n_rows;
+    uint32_t n_columns;
+    uint32_t depth;
+    int32_t *sums;
     binnet_epilogue epilogue;
     void *context;
+    uint8_t *panels;  /* binnet_gemm_panels bytes */
+    uint8_t *scratch; /* [n_workers][scratch_bytes], binnet_gemm_scratch bytes or more */
+    size_t scratch_bytes;
 } binnet_gemm;
 
-/* Scratch bytes a worker needs for the forward product, and for all three. */
-uint64_t binnet_gemm_forward_scratch(const binnet_kernels *kernels, uint32_t batch,
-                                     uint32_t fan_in);
-uint64_t binnet_gemm_scratch(const binnet_kernels *kernels, uint32_t batch, uint32_t fan_in,
-                             uint32_t units);
-/* Bytes of the interleaved error; 0 if the kernels need none. */
-uint64_t binnet_gemm_interleaved_bytes(const binnet_kernels *kernels, uint32_t batch,
-                                       uint32_t units);
+/* Columns rounded up to whole panels. */
+BINNET_INLINE uint64_t binnet_padded(const binnet_kernels *kernels, uint64_t n_columns) {
+    const uint32_t width = kernels->panel_columns;
+    return (n_columns + width - 1) / width * width;
+}
 
-void binnet_gemm_forward(const binnet_gemm *gemm, binnet_input input);
-void binnet_gemm_backward(const binnet_gemm *gemm, const int8_t *delta);
-/* `interleaved` is filled here; `rng` is the stream of the power-of-two rounding. */
-void binnet_gemm_outer(const binnet_gemm *gemm, const int8_t *delta, uint8_t *interleaved,
-                       binnet_input input, const binnet_rng *rng);
+/* Bytes of the packed bits of a product, and of a worker's scratch; n_columns counts only for an
+ * epilogue. */
+uint64_t binnet_gemm_panels(const binnet_kernels *kernels, uint32_t n_rows, uint32_t n_columns,
+                            uint32_t depth);
+uint64_t binnet_gemm_scratch(const binnet_kernels *kernels, uint32_t n_columns);
+
+void binnet_gemm_run(const binnet_gemm *gemm);
+
+/* A panel of a product's sums: what norm.c reads. */
+BINNET_INLINE const int32_t *binnet_sums_at(const binnet_kernels *kernels, const int32_t *sums,
+                                            uint32_t n_rows, uint32_t column) {
+    const uint32_t width = kernels->panel_columns;
+    return sums + (size_t)(column / width) * width * n_rows + column % width;
+}
 
 /* ---- Layers -------------------------------------------------------------------------------- */
 
 typedef struct binnet_layer_state binnet_layer_state;
+
+/* Rows of uint8 inputs of a layer. */
+typedef struct binnet_input {
+    const uint8_t *data;
+    size_t stride;
+    uint32_t mask; /* of the random byte that makes a bit of a value: 255 for features, else 31 */
+} binnet_input;
 
 typedef struct binnet_planner {
     uint8_t *base; /* NULL while only measuring */
@@ -366,7 +384,7 @@ struct binnet_layer_state {
     binnet_scale *scale;    /* [units], of this step */
     int8_t *normed;         /* [batch][units]; the quantised error takes its place in backward */
     uint8_t *activation;    /* [batch][units]; NULL in the output layer */
-    int64_t *mean_sum;      /* [units]: calibration sums, in the memory of net->error */
+    int64_t *mean_sum;      /* [units]: calibration sums, in net->calibration */
     int64_t *spread_sum;    /* [units] */
 };
 
@@ -381,10 +399,14 @@ struct binnet_net {
     binnet_parallel parallel;
     binnet_layer_state *layers; /* [n_layers] */
     uint8_t *targets;           /* [n_classes] */
-    int16_t *error;             /* [batch][widest layer's units] */
-    uint8_t *interleaved;       /* the quantised error as kernels->outer wants it */
-    int32_t *peaks;             /* [n_workers], to reduce a maximum over tasks */
-    uint8_t *scratch;           /* [n_workers][scratch_bytes] */
+    int32_t *z;                 /* [panels of the widest layer][batch][panel_columns] */
+    int64_t *calibration;       /* beside z: two sums of each unit of all layers */
+    int16_t *error;             /* in the place of these: [batch][widest layer's units] */
+    int8_t *transposed;         /* [widest layer's units][batch]: the quantised error */
+    uint8_t *input_bits; /* [batch][widest layer's fan-in]: the random bits of a layer's input */
+    int32_t *peaks;      /* [n_workers], to reduce a maximum over tasks */
+    uint8_t *panels;     /* packed bits of a product */
+    uint8_t *scratch;    /* [n_workers][scratch_bytes] */
     size_t scratch_bytes;
 };
 
@@ -401,9 +423,10 @@ BINNET_INLINE binnet_layer_state *binnet_output_layer(const binnet_net *net) {
 
 enum { BINNET_NO_PEAK = -1000000 }; /* below the exponent of any error */
 
-/* Normalises the units whose z are the columns of a forward result. */
-void binnet_norm_forward(const binnet_kernels *kernels, binnet_layer_state *layer,
-                         const binnet_result *z, int calibrate);
+/* Normalises units [first, first + n), n <= BINNET_UNIT_BLOCK, whose z are [n_rows][z_stride]. */
+void binnet_norm_forward(const binnet_kernels *kernels, binnet_layer_state *layer, const int32_t *z,
+                         size_t z_stride, uint32_t n_rows, uint32_t first, uint32_t n,
+                         int calibrate);
 
 /* Error at the output of units [first, first + n), n <= BINNET_UNIT_BLOCK, to the error at their
  * z before its scale, in place. Returns the largest exponent of the scaled error, or

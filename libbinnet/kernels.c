@@ -22,8 +22,8 @@ static unsigned features(void) {
     if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return 0;
     if ((state & 0x06) == 0x06 && b & bit_AVX2) found |= FEATURE_AVX2;
     const uint32_t foundation = bit_AVX512F | bit_AVX512BW | bit_AVX512VL | bit_AVX512DQ;
-    if ((state & 0xe6) == 0xe6 && (b & foundation) == foundation && c & bit_AVX512VNNI &&
-        c & bit_AVX512VPOPCNTDQ)
+    if ((state & 0xe6) == 0xe6 && (b & foundation) == foundation && c & bit_AVX512VBMI &&
+        c & bit_AVX512VNNI && c & bit_AVX512VPOPCNTDQ)
         found |= FEATURE_AVX512;
     return found;
 }

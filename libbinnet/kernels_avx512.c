@@ -1,83 +1,291 @@
-/* AVX-512 with VNNI and VPOPCNTDQ. The bottleneck is vpdpbusd: four u8 × i8 products a lane, summed
- * exactly in int32. One factor is always -1, 0, 1, 2 or a power of two, so that it serves as a bank
- * of adders. Every product is a 64-column tile: a panel [depth / 4][64][4] of bytes against
- * broadcast groups of four.
+/* AVX-512 with VBMI and VPOPCNTDQ. The product is a table lookup: a row's next five values have 32
+ * sums, one for each choice of them, which fill a register; five bits of a column are an index into
+ * it. vpermb looks up 32 columns at once and an addition of 16-bit lanes ends it: 160 multiply-adds
+ * in two instructions, none of which multiplies, where vpdpbusd does 64 in one.
  * SPDX-License-Identifier: BSD-3-Clause */
 #include "norm_inline.h"
 
 #if BINNET_X86
 #include <immintrin.h>
 
-#define AVX512 BINNET_TARGET("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512vpopcntdq")
+#define AVX512                                                                                     \
+    BINNET_TARGET("avx512f,avx512bw,avx512vl,avx512dq,avx512vbmi,avx512vnni,avx512vpopcntdq")
 
-enum { TILE = 64, ROWS = 6 }; /* 6 × 4 accumulators of 16 lanes leave 8 registers for operands */
+enum { GROUP = 5, COLUMNS = 32, ROWS = 4, INDEX_BYTES = 64, TABLE_BYTES = 64 };
+/* Groups whose sums fit 16 bits: 51 · 5 · 255 < 2^16 unsigned, 51 · 5 · 127 < 2^15 with a sign. */
+enum { CHUNK = 51, DEPTH = GROUP * CHUNK };
 enum { XNOR_ROWS = 4, XNOR_COLUMNS = 16 }; /* 4 × 2 pairs of registers, 16 for operands */
+
+/* The bits 0 to n - 1. */
+BINNET_INLINE uint64_t first_bits(uint32_t n) {
+    return n >= 64 ? ~(uint64_t)0 : ((uint64_t)1 << n) - 1;
+}
 
 /* ---- Packing ------------------------------------------------------------------------------- */
 
-/* Bits of a weight row from a byte on: up to 64, those past n_bytes are 0. */
-AVX512 BINNET_INLINE uint64_t load_bits(const uint8_t *p, size_t n_bytes) {
-    const __mmask16 valid = (__mmask16)(n_bytes >= 8 ? 0xffu : (1u << n_bytes) - 1u);
-    return (uint64_t)_mm_cvtsi128_si64(_mm_maskz_loadu_epi8(valid, p));
+/* An index i is the pair of bytes 2i and 2i + 1, those of a 16-bit sum in a table; vpermb ignores
+ * the highest two bits of both. */
+
+/* Eight bytes of a row of bits from byte `at` on, 0 past its end. */
+AVX512 BINNET_INLINE int64_t load_word(const uint8_t *row, uint32_t at, uint32_t n_bytes) {
+    int64_t word = 0;
+    if (at + 8 <= n_bytes)
+        memcpy(&word, row + at, 8);
+    else if (at < n_bytes)
+        word =
+            _mm_cvtsi128_si64(_mm_maskz_loadu_epi8((__mmask16)first_bits(n_bytes - at), row + at));
+    return word;
 }
 
-/* Transposes 16 × 16 dwords. */
-AVX512 BINNET_INLINE void transpose16(__m512i r[16]) {
-    __m512i t[16];
-    for (int i = 0; i < 16; i += 2) {
-        t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
-        t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
-    }
-    for (int i = 0; i < 16; i += 4) {
-        r[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
-        r[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
-        r[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
-        r[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
-    }
-    for (int i = 0; i < 4; ++i) {
-        t[i] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0x88);
-        t[i + 4] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0xdd);
-        t[i + 8] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0x88);
-        t[i + 12] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0xdd);
-    }
-    for (int i = 0; i < 4; ++i) {
-        r[i] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0x88);
-        r[i + 8] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0xdd);
-        r[i + 4] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0x88);
-        r[i + 12] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0xdd);
-    }
+/* Eight groups of eight columns, a column in each 64-bit lane: 40 bits, taken apart into bytes that
+ * begin one bit early. */
+AVX512 BINNET_INLINE __m512i load_groups(const binnet_selector *selector, uint32_t column,
+                                         uint32_t end, uint32_t at, uint32_t n_bytes) {
+    const __m512i shifts = _mm512_set1_epi64(0x221d18130e09043f); /* 63, 4, 9, 14 ... 34 */
+    int64_t words[8] = {0};
+    for (uint32_t i = 0; i < 8 && column + i < end; ++i)
+        words[i] = load_word(selector->bits + (column + i) * selector->stride, at, n_bytes);
+    return _mm512_multishift_epi64_epi8(shifts, _mm512_loadu_si512(words));
 }
 
-/* Weights of up to 64 units as ±1 bytes; 0 where there is no unit or input. */
-AVX512 static void pack_forward(const binnet_tile *tile) {
-    const __m512i plus = _mm512_set1_epi8(1), minus = _mm512_set1_epi8(-1);
-    const uint32_t n_quads = (tile->depth + 3) / 4;
-    for (uint32_t n = 0; n < tile->depth; n += 64) {
-        const uint32_t rest = tile->depth - n;
-        const __mmask64 valid = rest >= 64 ? ~(uint64_t)0 : ((uint64_t)1 << rest) - 1;
-        const size_t n_bytes = (rest + 7) / 8;
-        const uint32_t quads = n_quads - n / 4 < 16 ? n_quads - n / 4 : 16;
-        for (uint32_t group = 0; group < TILE; group += 16) {
-            __m512i r[16];
-            for (uint32_t i = 0; i < 16; ++i) {
-                r[i] = _mm512_setzero_si512();
-                if (group + i >= tile->n_columns) continue;
-                const uint8_t *bits = tile->bits + (group + i) * tile->bits_stride + n / 8;
-                r[i] = _mm512_maskz_mov_epi8(
-                    valid, _mm512_mask_blend_epi8(load_bits(bits, n_bytes), minus, plus));
-            }
-            transpose16(r);
-            uint8_t *out = tile->panel + (size_t)n * TILE + group * 4;
-            for (uint32_t q = 0; q < quads; ++q) _mm512_storeu_si512(out + q * (4 * TILE), r[q]);
+AVX512 static void pack_by_column(uint8_t *panel, const binnet_selector *selector, uint32_t column,
+                                  uint32_t n_columns, uint32_t depth) {
+    const uint32_t n_groups = (depth + GROUP - 1) / GROUP, n_bytes = (depth + 7) / 8;
+    const uint32_t end = column + n_columns;
+    const __m512i even = _mm512_set1_epi8(-2), odd = _mm512_set1_epi16(0x0100);
+    /* Byte 0 of the 16 columns of two registers, each twice. */
+    const __m512i byte0 = _mm512_setr_epi64(
+        0x1818101008080000, 0x3838303028282020, 0x5858505048484040, 0x7878707068686060,
+        0x1818101008080000, 0x3838303028282020, 0x5858505048484040, 0x7878707068686060);
+    for (uint32_t group = 0; group < n_groups; group += 8) {
+        __m512i lanes[4], byte = byte0;
+        for (uint32_t i = 0; i < 4; ++i)
+            lanes[i] = load_groups(selector, column + 8 * i, end, group / 8 * GROUP, n_bytes);
+        for (uint32_t i = 0; i < 8 && group + i < n_groups; ++i, panel += INDEX_BYTES) {
+            const __m512i low = _mm512_permutex2var_epi8(lanes[0], byte, lanes[1]);
+            const __m512i high = _mm512_permutex2var_epi8(lanes[2], byte, lanes[3]);
+            const __m512i index = _mm512_mask_blend_epi64(0xf0, low, high);
+            enum { AND_OR = 0xea }; /* (index & even) | odd */
+            _mm512_storeu_si512(panel, _mm512_ternarylogic_epi64(index, even, odd, AND_OR));
+            byte = _mm512_add_epi8(byte, _mm512_set1_epi8(1));
         }
     }
 }
 
+AVX512 static void pack_by_summand(uint8_t *panel, const binnet_selector *selector, uint32_t column,
+                                   uint32_t n_columns, uint32_t depth) {
+    const uint32_t n_bytes = (n_columns + 7) / 8;
+    const uint8_t *row = selector->bits + column / 8;
+    for (uint32_t k = 0; k < depth; panel += INDEX_BYTES) {
+        __m512i index = _mm512_set1_epi16(0x0100);
+        for (int bit = 0; bit < GROUP && k < depth; ++bit, ++k, row += selector->stride) {
+            uint32_t columns = 0;
+            if (n_bytes == 4)
+                memcpy(&columns, row, 4);
+            else
+                memcpy(&columns, row, n_bytes);
+            index = _mm512_mask_add_epi16(index, columns, index,
+                                          _mm512_set1_epi16((int16_t)(0x0202 << bit)));
+        }
+        _mm512_storeu_si512(panel, index);
+    }
+}
+
+AVX512 static void pack(uint8_t *panel, const binnet_selector *selector, uint32_t column,
+                        uint32_t n_columns, uint32_t depth) {
+    if (selector->by_column)
+        pack_by_column(panel, selector, column, n_columns, depth);
+    else
+        pack_by_summand(panel, selector, column, n_columns, depth);
+}
+
+/* ---- Product ------------------------------------------------------------------------------- */
+
+/* The tables of n <= DEPTH values of a row: the 16 sums of four values are a dot product with the
+ * bits of the lane's number; the fifth is added to them in the upper half. */
+AVX512 BINNET_INLINE void make_tables(const int int8, uint8_t *tables, const uint8_t *values,
+                                      uint32_t n) {
+    const __m512i bits =
+        _mm512_setr_epi32(0x00000000, 0x00000001, 0x00000100, 0x00000101, 0x00010000, 0x00010001,
+                          0x00010100, 0x00010101, 0x01000000, 0x01000001, 0x01000100, 0x01000101,
+                          0x01010000, 0x01010001, 0x01010100, 0x01010101);
+    const __m512i both_halves = _mm512_broadcast_i64x4(
+        _mm256_setr_epi16(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30));
+    uint8_t chunk[DEPTH + 1]; /* 0 after the last value */
+    int16_t wide[DEPTH + 1];
+    for (uint32_t i = 0; i <= DEPTH; i += 32) {
+        const __mmask32 valid = (__mmask32)first_bits(n <= i ? 0 : n - i < 32 ? n - i : 32);
+        const __m256i v = _mm256_maskz_loadu_epi8(valid, values + (valid ? i : 0));
+        _mm256_storeu_si256((__m256i *)(void *)(chunk + i), v);
+        _mm512_storeu_si512(wide + i, int8 ? _mm512_cvtepi8_epi16(v) : _mm512_cvtepu8_epi16(v));
+    }
+    for (uint32_t k = 0; k < n; k += GROUP, tables += TABLE_BYTES) {
+        const __m512i zero = _mm512_setzero_si512();
+        int32_t word;
+        memcpy(&word, chunk + k, 4);
+        const __m512i four = _mm512_set1_epi32(word);
+        const __m512i sums =
+            _mm512_permutexvar_epi16(both_halves, int8 ? _mm512_dpbusd_epi32(zero, bits, four)
+                                                       : _mm512_dpbusd_epi32(zero, four, bits));
+        _mm512_storeu_si512(
+            tables, _mm512_mask_add_epi16(sums, 0xffff0000, sums, _mm512_set1_epi16(wide[k + 4])));
+    }
+}
+
+/* 16-bit sums of a row and a panel to 32 bits: twice them if bits are signs. They are added to
+ * what is there, or to `start` in the first chunk. */
+AVX512 BINNET_INLINE void store_sums(const int int8, const binnet_select *t, uint32_t row,
+                                     uint32_t panel, const int32_t *start, __m512i sums) {
+    int32_t *out = t->sums + panel * t->panel_step + row * t->row_step;
+    const __m256i half[2] = {_mm512_castsi512_si256(sums), _mm512_extracti64x4_epi64(sums, 1)};
+    for (int i = 0; i < 2; ++i, out += 16) {
+        __m512i v = int8 ? _mm512_cvtepi16_epi32(half[i]) : _mm512_cvtepu16_epi32(half[i]);
+        if (t->signs) v = _mm512_add_epi32(v, v);
+        const __m512i before = start ? _mm512_set1_epi32(start[row]) : _mm512_loadu_si512(out);
+        _mm512_storeu_si512(out, _mm512_add_epi32(v, before));
+    }
+}
+
+/* The accumulators have names and not indices: gcc 12 spills them otherwise. */
+#define EACH_ROW(OP) OP(0) OP(1) OP(2) OP(3)
+
+#define START_ROW(i)                                                                               \
+    __m512i s##i##0, s##i##1, s##i##2, s##i##3;                                                    \
+    s##i##0 = s##i##1 = s##i##2 = s##i##3 = _mm512_setzero_si512();
+
+#define LOOK_UP(s, index) s = _mm512_add_epi16(s, _mm512_permutexvar_epi8(index, table))
+
+#define STEP_ROW(i)                                                                                \
+    if (i < rows) {                                                                                \
+        const __m512i table = _mm512_loadu_si512(tables + i * CHUNK * TABLE_BYTES);                \
+        LOOK_UP(s##i##0, index0);                                                                  \
+        if (panels == 4) {                                                                         \
+            LOOK_UP(s##i##1, index1);                                                              \
+            LOOK_UP(s##i##2, index2);                                                              \
+            LOOK_UP(s##i##3, index3);                                                              \
+        }                                                                                          \
+    }
+
+#define STORE_ROW(i)                                                                               \
+    if (i < rows) {                                                                                \
+        store_sums(int8, t, row + i, panel, start, s##i##0);                                       \
+        if (panels == 4) {                                                                         \
+            store_sums(int8, t, row + i, panel + 1, start, s##i##1);                               \
+            store_sums(int8, t, row + i, panel + 2, start, s##i##2);                               \
+            store_sums(int8, t, row + i, panel + 3, start, s##i##3);                               \
+        }                                                                                          \
+    }
+
+/* Some rows and panels over a chunk of the depth. int8, rows and panels are the caller's constants. */
+AVX512 BINNET_INLINE void select_block(const int int8, const uint32_t rows, const uint32_t panels,
+                                       const binnet_select *t, uint32_t row, uint32_t panel,
+                                       uint32_t first_group, uint32_t n_groups,
+                                       const int32_t *start) {
+    const size_t panel_bytes = (t->depth + GROUP - 1) / GROUP * (size_t)INDEX_BYTES;
+    const uint8_t *index = t->panels + panel * panel_bytes + first_group * (size_t)INDEX_BYTES;
+    const uint8_t *tables = t->tables + row * CHUNK * TABLE_BYTES;
+    EACH_ROW(START_ROW)
+    for (uint32_t g = 0; g < n_groups; ++g, index += INDEX_BYTES, tables += TABLE_BYTES) {
+        const __m512i index0 = _mm512_loadu_si512(index);
+        __m512i index1 = index0, index2 = index0, index3 = index0;
+        if (panels == 4) {
+            index1 = _mm512_loadu_si512(index + panel_bytes);
+            index2 = _mm512_loadu_si512(index + 2 * panel_bytes);
+            index3 = _mm512_loadu_si512(index + 3 * panel_bytes);
+        }
+        EACH_ROW(STEP_ROW)
+    }
+    EACH_ROW(STORE_ROW)
+}
+
+AVX512 BINNET_INLINE int32_t sum_row(const int int8, const uint8_t *row, uint32_t n) {
+    const __m512i ones = _mm512_set1_epi8(1);
+    __m512i sum = _mm512_setzero_si512();
+    for (uint32_t k = 0; k < n; k += 64) {
+        const __m512i v = _mm512_maskz_loadu_epi8(first_bits(n - k), row + k);
+        sum = int8 ? _mm512_dpbusd_epi32(sum, ones, v) : _mm512_dpbusd_epi32(sum, v, ones);
+    }
+    return _mm512_reduce_add_epi32(sum);
+}
+
+/* The sum by signs is 2 · (the sum of values whose bit is set) - (the sum of all). */
+AVX512 BINNET_INLINE void select_all(const int int8, const binnet_select *t) {
+    const uint32_t n_panels = (t->n_columns + COLUMNS - 1) / COLUMNS;
+    int32_t first_start[ROWS] = {0};
+    for (uint32_t i = 0; t->signs && i < t->n_rows; ++i)
+        first_start[i] = -sum_row(int8, t->values + i * t->stride, t->depth);
+    for (uint32_t k = 0; k < t->depth; k += DEPTH) {
+        const uint32_t n = t->depth - k < DEPTH ? t->depth - k : DEPTH;
+        const uint32_t first_group = k / GROUP, n_groups = (n + GROUP - 1) / GROUP;
+        const int32_t *start = k ? NULL : first_start;
+        for (uint32_t i = 0; i < t->n_rows; ++i)
+            make_tables(int8, t->tables + i * CHUNK * TABLE_BYTES, t->values + i * t->stride + k,
+                        n);
+        for (uint32_t p = 0; p < n_panels;) {
+            const int four = p + 4 <= n_panels;
+            if (four && t->n_rows == ROWS)
+                select_block(int8, ROWS, 4, t, 0, p, first_group, n_groups, start);
+            for (uint32_t i = 0; four && t->n_rows < ROWS && i < t->n_rows; ++i)
+                select_block(int8, 1, 4, t, i, p, first_group, n_groups, start);
+            for (uint32_t i = 0; !four && i < t->n_rows; ++i)
+                select_block(int8, 1, 1, t, i, p, first_group, n_groups, start);
+            p += four ? 4 : 1;
+        }
+    }
+}
+
+AVX512 static void select_packed(const binnet_select *t) {
+    if (t->int8)
+        select_all(1, t);
+    else
+        select_all(0, t);
+}
+
+/* Few rows do not pay for packing: the bits of a unit are spread to ±1 bytes where they are used. */
+enum { UNITS_AT_ONCE = 4 };
+
+AVX512 BINNET_INLINE void dot_units(const uint32_t n_units, const binnet_select *t, uint32_t row,
+                                    uint32_t unit) {
+    const __m512i plus = _mm512_set1_epi8(1), minus = _mm512_set1_epi8(-1);
+    const uint8_t *values = t->values + row * t->stride;
+    const uint8_t *bits = t->selector.bits + unit * t->selector.stride;
+    const uint32_t n_bytes = (t->depth + 7) / 8;
+    __m512i sums[UNITS_AT_ONCE];
+    for (uint32_t i = 0; i < n_units; ++i) sums[i] = _mm512_setzero_si512();
+    for (uint32_t n = 0; n < t->depth; n += 64) {
+        const __m512i v = _mm512_maskz_loadu_epi8(first_bits(t->depth - n), values + n);
+        BINNET_UNROLL
+        for (uint32_t i = 0; i < n_units; ++i) {
+            const __mmask64 word =
+                (__mmask64)load_word(bits + i * t->selector.stride, n / 8, n_bytes);
+            sums[i] = _mm512_dpbusd_epi32(sums[i], v, _mm512_mask_blend_epi8(word, minus, plus));
+        }
+    }
+    int32_t *out = t->sums + unit / COLUMNS * t->panel_step + row * t->row_step + unit % COLUMNS;
+    for (uint32_t i = 0; i < n_units; ++i) out[i] = _mm512_reduce_add_epi32(sums[i]);
+}
+
+AVX512 static void plain(const binnet_select *t) {
+    if (t->int8 || !t->signs || !t->selector.by_column) {
+        binnet_plain(t, COLUMNS);
+        return;
+    }
+    for (uint32_t row = 0; row < t->n_rows; ++row) {
+        uint32_t u = 0;
+        for (; u + UNITS_AT_ONCE <= t->n_columns; u += UNITS_AT_ONCE)
+            dot_units(UNITS_AT_ONCE, t, row, u);
+        for (; u < t->n_columns; ++u) dot_units(1, t, row, u);
+    }
+}
+
+/* ---- Transposition ------------------------------------------------------------------------- */
+
 /* Four rows of 64 bytes as 64 groups of four. */
-AVX512 BINNET_INLINE void interleave4(uint8_t *out, __m512i r0, __m512i r1, __m512i r2,
-                                      __m512i r3) {
-    const __m512i low01 = _mm512_unpacklo_epi8(r0, r1), high01 = _mm512_unpackhi_epi8(r0, r1);
-    const __m512i low23 = _mm512_unpacklo_epi8(r2, r3), high23 = _mm512_unpackhi_epi8(r2, r3);
+AVX512 BINNET_INLINE void interleave4(__m512i out[4], const __m512i r[4]) {
+    const __m512i low01 = _mm512_unpacklo_epi8(r[0], r[1]),
+                  high01 = _mm512_unpackhi_epi8(r[0], r[1]);
+    const __m512i low23 = _mm512_unpacklo_epi8(r[2], r[3]),
+                  high23 = _mm512_unpackhi_epi8(r[2], r[3]);
     /* 128-bit lane i of q0..q3 holds the groups 16 i + 0..3, 4..7, 8..11, 12..15. */
     const __m512i q0 = _mm512_unpacklo_epi16(low01, low23);
     const __m512i q1 = _mm512_unpackhi_epi16(low01, low23);
@@ -85,377 +293,198 @@ AVX512 BINNET_INLINE void interleave4(uint8_t *out, __m512i r0, __m512i r1, __m5
     const __m512i q3 = _mm512_unpackhi_epi16(high01, high23);
     const __m512i a = _mm512_shuffle_i32x4(q0, q1, 0x44), b = _mm512_shuffle_i32x4(q0, q1, 0xee);
     const __m512i c = _mm512_shuffle_i32x4(q2, q3, 0x44), d = _mm512_shuffle_i32x4(q2, q3, 0xee);
-    _mm512_storeu_si512(out, _mm512_shuffle_i32x4(a, c, 0x88));
-    _mm512_storeu_si512(out + 64, _mm512_shuffle_i32x4(a, c, 0xdd));
-    _mm512_storeu_si512(out + 128, _mm512_shuffle_i32x4(b, d, 0x88));
-    _mm512_storeu_si512(out + 192, _mm512_shuffle_i32x4(b, d, 0xdd));
+    out[0] = _mm512_shuffle_i32x4(a, c, 0x88);
+    out[1] = _mm512_shuffle_i32x4(a, c, 0xdd);
+    out[2] = _mm512_shuffle_i32x4(b, d, 0x88);
+    out[3] = _mm512_shuffle_i32x4(b, d, 0xdd);
 }
 
-/* Weights of 64 inputs plus 1, as bytes 0 and 2, so that they are unsigned. */
-AVX512 static void pack_backward(const binnet_tile *tile) {
-    const __m512i two = _mm512_set1_epi8(2);
-    const size_t n_bytes = (tile->n_columns + 7) / 8;
-    uint8_t *out = tile->panel;
-    for (uint32_t m = 0; m < tile->depth; m += 4, out += 4 * TILE) {
-        __m512i r[4];
-        for (uint32_t i = 0; i < 4; ++i) {
-            r[i] = _mm512_setzero_si512();
-            if (m + i < tile->depth)
-                r[i] = _mm512_maskz_mov_epi8(
-                    load_bits(tile->bits + (m + i) * tile->bits_stride, n_bytes), two);
-        }
-        interleave4(out, r[0], r[1], r[2], r[3]);
-    }
-}
-
-AVX512 static void pack_codes(uint8_t *panel, const uint8_t *codes, uint32_t depth,
-                              uint32_t column_tile) {
-    const __m512i values =
-        _mm512_broadcast_i32x4(_mm_setr_epi8(0, 1, 2, 4, 8, 16, 32, 64, -128, 0, 0, 0, 0, 0, 0, 0));
-    for (uint32_t b = 0; b < depth; b += 4, panel += 4 * TILE) {
-        __m512i r[4];
-        for (uint32_t i = 0; i < 4; ++i) {
-            r[i] = _mm512_setzero_si512();
-            if (b + i < depth)
-                r[i] = _mm512_shuffle_epi8(
-                    values, _mm512_loadu_si512(codes + (b + i) * (size_t)column_tile));
-        }
-        interleave4(panel, r[0], r[1], r[2], r[3]);
-    }
-}
-
-AVX512 static void interleave(uint8_t *out, const int8_t *delta, uint32_t n_rows,
-                              uint32_t n_units) {
-    for (uint32_t b = 0; b < n_rows; b += 4)
-        for (uint32_t m = 0; m < n_units; m += 64) {
-            const uint32_t n = n_units - m < 64 ? n_units - m : 64;
-            const __mmask64 valid = n == 64 ? ~(uint64_t)0 : ((uint64_t)1 << n) - 1;
-            uint8_t groups[256];
-            __m512i r[4];
-            for (uint32_t i = 0; i < 4; ++i) {
-                r[i] = _mm512_setzero_si512();
-                if (b + i < n_rows)
-                    r[i] = _mm512_maskz_loadu_epi8(valid, delta + (b + i) * (size_t)n_units + m);
+/* 16 rows of up to 64 columns at a time: 16 bytes for each column. */
+AVX512 static void transpose(int8_t *out, size_t out_stride, const int8_t *in, size_t in_stride,
+                             uint32_t n_rows, uint32_t n_columns) {
+    for (uint32_t b = 0; b < n_rows; b += 16) {
+        const __mmask16 rows = (__mmask16)first_bits(n_rows - b < 16 ? n_rows - b : 16);
+        for (uint32_t first = 0; first < n_columns; first += 64) {
+            const __mmask64 columns = first_bits(n_columns - first);
+            __m512i groups[4][4];
+            for (uint32_t quad = 0; quad < 4; ++quad) {
+                __m512i r[4];
+                for (uint32_t i = 0; i < 4; ++i) {
+                    const uint32_t row = b + 4 * quad + i;
+                    r[i] = _mm512_setzero_si512();
+                    if (row < n_rows)
+                        r[i] = _mm512_maskz_loadu_epi8(columns, in + row * in_stride + first);
+                }
+                interleave4(groups[quad], r);
             }
-            interleave4(groups, r[0], r[1], r[2], r[3]);
-            memcpy(out + b * (size_t)n_units + 4 * (size_t)m, groups, 4 * (size_t)n);
-        }
-}
-
-/* ---- Microkernel --------------------------------------------------------------------------- */
-
-/* Four bytes of a row, in every lane; those past the row's end are 0. */
-AVX512 BINNET_INLINE __m512i load_group(const uint8_t *p, uint32_t n_bytes) {
-    int32_t group = 0;
-    memcpy(&group, p, n_bytes < 4 ? n_bytes : 4);
-    return _mm512_set1_epi32(group);
-}
-
-AVX512 BINNET_INLINE __m512i dot(const int unsigned_left, __m512i sum, __m512i left,
-                                 __m512i right) {
-    return unsigned_left ? _mm512_dpbusd_epi32(sum, left, right)
-                         : _mm512_dpbusd_epi32(sum, right, left);
-}
-
-/* The accumulators have names and not indices, and the tail is elsewhere: gcc 12 spills them otherwise. */
-#define EACH_ROW(OP) OP(0) OP(1) OP(2) OP(3) OP(4) OP(5)
-
-#define START_ROW(i)                                                                               \
-    __m512i s##i##0, s##i##1, s##i##2, s##i##3;                                                    \
-    s##i##0 = s##i##1 = s##i##2 = s##i##3 = _mm512_set1_epi32(start && i < rows ? start[i] : 0);
-
-#define STEP_ROW(i)                                                                                \
-    if (i < rows) {                                                                                \
-        const __m512i v = load_group(left + i * row_step, 4);                                      \
-        s##i##0 = dot(unsigned_left, s##i##0, v, p0);                                              \
-        s##i##1 = dot(unsigned_left, s##i##1, v, p1);                                              \
-        s##i##2 = dot(unsigned_left, s##i##2, v, p2);                                              \
-        s##i##3 = dot(unsigned_left, s##i##3, v, p3);                                              \
-    }
-
-#define STORE_ROW(i)                                                                               \
-    if (i < rows) {                                                                                \
-        _mm512_storeu_si512(out + i * out_stride, s##i##0);                                        \
-        _mm512_storeu_si512(out + i * out_stride + 16, s##i##1);                                   \
-        _mm512_storeu_si512(out + i * out_stride + 32, s##i##2);                                   \
-        _mm512_storeu_si512(out + i * out_stride + 48, s##i##3);                                   \
-    }
-
-/* out[i][64] = start[i] + the sums of `rows` rows over whole groups of four, which are at left + i ·
- * row_step + q · group_step. `rows` and which side is unsigned are the caller's constants. */
-AVX512 BINNET_INLINE void dot_rows(const int rows, const int unsigned_left, int32_t *out,
-                                   size_t out_stride, const uint8_t *left, size_t row_step,
-                                   size_t group_step, uint32_t n_groups, const uint8_t *panel,
-                                   const int32_t *start) {
-    EACH_ROW(START_ROW)
-    for (uint32_t q = 0; q < n_groups; ++q, panel += 4 * TILE, left += group_step) {
-        const __m512i p0 = _mm512_loadu_si512(panel), p1 = _mm512_loadu_si512(panel + 64);
-        const __m512i p2 = _mm512_loadu_si512(panel + 128), p3 = _mm512_loadu_si512(panel + 192);
-        EACH_ROW(STEP_ROW)
-    }
-    EACH_ROW(STORE_ROW)
-}
-
-/* Adds the last depth % 4 bytes of rows, after which a buffer may end. */
-AVX512 static void dot_tail(const int unsigned_left, const binnet_tile *t, uint32_t depth) {
-    const uint32_t whole = depth & ~3u;
-    for (uint32_t i = 0; i < t->n_rows; ++i) {
-        const uint8_t *left = (const uint8_t *)t->left + i * t->left_stride + whole;
-        const __m512i v = load_group(left, depth & 3);
-        for (uint32_t j = 0; j < 4; ++j) {
-            int32_t *out = t->out + i * t->out_stride + 16 * j;
-            const __m512i p = _mm512_loadu_si512(t->panel + whole * (size_t)TILE + 64 * j);
-            _mm512_storeu_si512(out, dot(unsigned_left, _mm512_loadu_si512(out), v, p));
+            for (uint32_t k = 0; k < 4; ++k) {
+                const __m512i t0 = _mm512_unpacklo_epi32(groups[0][k], groups[1][k]);
+                const __m512i t1 = _mm512_unpackhi_epi32(groups[0][k], groups[1][k]);
+                const __m512i t2 = _mm512_unpacklo_epi32(groups[2][k], groups[3][k]);
+                const __m512i t3 = _mm512_unpackhi_epi32(groups[2][k], groups[3][k]);
+                __m512i u[4]; /* lane i of u[j]: column 4 i + j of these 16 */
+                u[0] = _mm512_unpacklo_epi64(t0, t2);
+                u[1] = _mm512_unpackhi_epi64(t0, t2);
+                u[2] = _mm512_unpacklo_epi64(t1, t3);
+                u[3] = _mm512_unpackhi_epi64(t1, t3);
+                __m128i lanes[4][4];
+                for (uint32_t j = 0; j < 4; ++j) _mm512_storeu_si512(lanes[j], u[j]);
+                for (uint32_t c = 0; c < 16 && first + 16 * k + c < n_columns; ++c)
+                    _mm_mask_storeu_epi8(out + (first + 16 * k + c) * out_stride + b, rows,
+                                         lanes[c % 4][c / 4]);
+            }
         }
     }
-}
-
-/* All rows of a tile, ROWS at a time. */
-AVX512 BINNET_INLINE void dot_tile(const int unsigned_left, const binnet_tile *t, size_t row_step,
-                                   size_t group_step, uint32_t n_groups, const int32_t *start) {
-    int32_t *out = t->out;
-    const uint8_t *left = t->left;
-    uint32_t rest = t->n_rows;
-    for (; rest >= ROWS; rest -= ROWS, left += ROWS * row_step, out += ROWS * t->out_stride) {
-        dot_rows(ROWS, unsigned_left, out, t->out_stride, left, row_step, group_step, n_groups,
-                 t->panel, start);
-        if (start) start += ROWS;
-    }
-#define REST(n)                                                                                    \
-    case n:                                                                                        \
-        dot_rows(n, unsigned_left, out, t->out_stride, left, row_step, group_step, n_groups,       \
-                 t->panel, start);                                                                 \
-        break
-    switch (rest) {
-        REST(5);
-        REST(4);
-        REST(3);
-        REST(2);
-        REST(1);
-    default: break;
-    }
-#undef REST
-}
-
-/* Few rows do not pay for a panel: each weight row is spread to ±1 bytes where it is used. */
-enum { FEW_ROWS = 3, UNITS_AT_ONCE = 4 };
-
-AVX512 BINNET_INLINE void dot_units(const int n_units, const binnet_tile *t, uint32_t row,
-                                    uint32_t unit) {
-    const __m512i plus = _mm512_set1_epi8(1), minus = _mm512_set1_epi8(-1);
-    const uint8_t *a = (const uint8_t *)t->left + row * t->left_stride;
-    const uint8_t *bits = t->bits + unit * t->bits_stride;
-    __m512i sums[UNITS_AT_ONCE];
-    for (int i = 0; i < n_units; ++i) sums[i] = _mm512_setzero_si512();
-    for (uint32_t n = 0; n < t->depth; n += 64, bits += 8) {
-        const uint32_t rest = t->depth - n;
-        const __mmask64 valid = rest >= 64 ? ~(uint64_t)0 : ((uint64_t)1 << rest) - 1;
-        const __m512i v = _mm512_maskz_loadu_epi8(valid, a + n);
-        BINNET_UNROLL
-        for (int i = 0; i < n_units; ++i) {
-            uint64_t word;
-            if (rest >= 64)
-                memcpy(&word, bits + (size_t)i * t->bits_stride, 8);
-            else
-                word = load_bits(bits + (size_t)i * t->bits_stride, (rest + 7) / 8);
-            sums[i] = _mm512_dpbusd_epi32(sums[i], v, _mm512_mask_blend_epi8(word, minus, plus));
-        }
-    }
-    for (int i = 0; i < n_units; ++i)
-        t->out[row * t->out_stride + unit + (uint32_t)i] = _mm512_reduce_add_epi32(sums[i]);
-}
-
-AVX512 static void forward_few(const binnet_tile *tile) {
-    for (uint32_t b = 0; b < tile->n_rows; ++b) {
-        uint32_t u = 0;
-        for (; u + UNITS_AT_ONCE <= tile->n_columns; u += UNITS_AT_ONCE)
-            dot_units(UNITS_AT_ONCE, tile, b, u);
-        for (; u < tile->n_columns; ++u) dot_units(1, tile, b, u);
-    }
-}
-
-AVX512 static void forward(const binnet_tile *tile) {
-    if (tile->n_rows <= FEW_ROWS) {
-        forward_few(tile);
-        return;
-    }
-    pack_forward(tile);
-    dot_tile(1, tile, tile->left_stride, 4, tile->depth / 4, NULL);
-    if (tile->depth & 3) dot_tail(1, tile, tile->depth);
-}
-
-AVX512 BINNET_INLINE int32_t sum_row(const int8_t *delta, uint32_t n) {
-    const __m512i ones = _mm512_set1_epi8(1);
-    __m512i sum = _mm512_setzero_si512();
-    for (uint32_t m = 0; m < n; m += 64) {
-        const __mmask64 valid = n - m >= 64 ? ~(uint64_t)0 : ((uint64_t)1 << (n - m)) - 1;
-        sum = _mm512_dpbusd_epi32(sum, ones, _mm512_maskz_loadu_epi8(valid, delta + m));
-    }
-    return _mm512_reduce_add_epi32(sum);
-}
-
-/* sum of w · delta = (sum of (w + 1) · delta) - (sum of delta). */
-AVX512 static void backward(const binnet_tile *tile) {
-    binnet_tile rows = *tile;
-    pack_backward(tile);
-    for (uint32_t b = 0; b < tile->n_rows; b += ROWS) {
-        int32_t start[ROWS];
-        rows.n_rows = tile->n_rows - b < ROWS ? tile->n_rows - b : ROWS;
-        rows.left = (const int8_t *)tile->left + b * tile->left_stride;
-        rows.out = tile->out + b * tile->out_stride;
-        for (uint32_t i = 0; i < rows.n_rows; ++i)
-            start[i] = -sum_row((const int8_t *)rows.left + i * tile->left_stride, tile->depth);
-        dot_tile(0, &rows, tile->left_stride, 4, tile->depth / 4, start);
-    }
-    if (tile->depth & 3) dot_tail(0, tile, tile->depth);
-}
-
-/* The interleaved error has whole groups, and a group of every unit before the next group. */
-AVX512 static void outer(const binnet_tile *tile) {
-    dot_tile(0, tile, 4, 4 * tile->left_stride, (tile->depth + 3) / 4, NULL);
 }
 
 /* ---- Element-wise -------------------------------------------------------------------------- */
 
-/* Gradients of 16 columns to steps: clamped, scaled to 1/256 of a latent step, rounded at random. */
-AVX512 BINNET_INLINE __m512i make_steps(__m512i g, __m128i random, __m512i limit, __m512i half,
-                                        __m512i left, __m512i right) {
-    g = _mm512_min_epi32(_mm512_max_epi32(g, _mm512_sub_epi32(_mm512_setzero_si512(), limit)),
-                         limit);
-    g = _mm512_srav_epi32(_mm512_sllv_epi32(_mm512_add_epi32(g, half), left), right);
-    return _mm512_srai_epi32(_mm512_add_epi32(g, _mm512_cvtepu8_epi32(random)), 8);
+/* Keys of a stream in every lane, the third as Threefry makes it. */
+typedef struct keys {
+    __m512i k[3];
+} keys;
+
+AVX512 BINNET_INLINE keys spread_keys(const binnet_rng *rng) {
+    const keys spread = {{_mm512_set1_epi32((int32_t)rng->key[0]),
+                          _mm512_set1_epi32((int32_t)rng->key[1]),
+                          _mm512_set1_epi32((int32_t)(0x1bd11bdau ^ rng->key[0] ^ rng->key[1]))}};
+    return spread;
 }
 
-AVX512 static uint32_t update(const binnet_update *t) {
-    const int32_t k = t->rule.shift - 8;
-    /* A step is at most limit · 2^-shift; beyond 2^14 (a rate above 1/4) it may not fit 16 bits. */
-    if (t->rule.apply && binnet_bitlen((uint32_t)t->rule.limit) - 1 - t->rule.shift > 14)
-        return binnet_kernels_portable.update(t);
-    const __m512i limit = _mm512_set1_epi32(t->rule.limit);
-    const __m512i half = _mm512_set1_epi32(k > 0 ? (int32_t)(1u << (k - 1)) : 0);
-    const __m512i left = _mm512_set1_epi32(k < 0 ? -k : 0);
-    const __m512i right = _mm512_set1_epi32(k > 0 ? k : 0);
-    const __m512i least = _mm512_set1_epi16(-32767);
-    /* Packing interleaves 128-bit lanes of its operands; this undoes it. */
-    const __m512i order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
-    __m512i largest = _mm512_setzero_si512();
-    for (uint32_t m = 0; m < t->n_rows; ++m) {
-        const int32_t *gradient = t->gradient + m * t->stride;
-        const uint8_t *random = t->random + m * t->stride;
-        for (uint32_t n = 0; n < t->n_columns; n += 32) {
-            const uint32_t rest = t->n_columns - n;
-            const __mmask32 valid = rest >= 32 ? 0xffffffffu : (1u << rest) - 1u;
-            const __m512i g0 = _mm512_maskz_loadu_epi32((__mmask16)(valid & 0xffffu), gradient + n);
-            const __m512i g1 =
-                _mm512_maskz_loadu_epi32((__mmask16)(valid >> 16), gradient + n + 16);
-            largest = _mm512_or_si512(largest, _mm512_abs_epi32(g0));
-            largest = _mm512_or_si512(largest, _mm512_abs_epi32(g1));
-            if (!t->rule.apply) continue;
-            const __m256i r = _mm256_maskz_loadu_epi8(valid, random + n);
-            const __m512i steps = _mm512_permutexvar_epi64(
-                order,
-                _mm512_packs_epi32(
-                    make_steps(g0, _mm256_castsi256_si128(r), limit, half, left, right),
-                    make_steps(g1, _mm256_extracti128_si256(r, 1), limit, half, left, right)));
-            int16_t *latent = t->latent + m * t->latent_stride + n;
-            /* The next tile's weights, which its products give time to fetch: large nets train a
-             * quarter faster. Past the end it is harmless, but must not be pointer arithmetic. */
-            _mm_prefetch((const char *)((uintptr_t)latent + 2 * ROWS * t->latent_stride),
-                         _MM_HINT_T0);
-            __m512i w = _mm512_subs_epi16(_mm512_maskz_loadu_epi16(valid, latent), steps);
-            w = _mm512_max_epi16(w, least);
-            _mm512_mask_storeu_epi16(latent, valid, w);
-            const __mmask32 signs = valid & ~_mm512_movepi16_mask(w);
-            uint8_t *bits = t->bits + m * t->bits_stride + (n >> 3);
-            if (rest >= 32)
-                memcpy(bits, &signs, 4);
-            else
-                memcpy(bits, &signs, (rest + 7) / 8);
-        }
-    }
-    return (uint32_t)_mm512_reduce_or_epi32(largest);
-}
-
-/* Eight blocks of two rows at once. */
-AVX512 static void random_rows(uint8_t *bytes, const binnet_rng *rng, uint32_t row, uint32_t n_rows,
-                               uint32_t first_block, uint32_t n_blocks) {
-    const __m512i key[3] = {_mm512_set1_epi32((int32_t)rng->key[0]),
-                            _mm512_set1_epi32((int32_t)rng->key[1]),
-                            _mm512_set1_epi32((int32_t)(0x1bd11bdau ^ rng->key[0] ^ rng->key[1]))};
+/* The 64 bytes of eight blocks, in two rows at once. */
+AVX512 BINNET_INLINE void random_pair(__m512i out[2], const keys *key, uint32_t row,
+                                      uint32_t block) {
     const __m512i lane_block = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 3, 4, 5, 6, 7);
     const __m512i lane_row = _mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1);
-    const __m512i first_row = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11);
-    const __m512i second_row = _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15);
-    const size_t row_bytes = 8 * (size_t)n_blocks;
+    const __m512i first = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11);
+    const __m512i second = _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15);
+    __m512i x0 = _mm512_add_epi32(lane_block, _mm512_set1_epi32((int32_t)block));
+    __m512i x1 = _mm512_add_epi32(lane_row, _mm512_set1_epi32((int32_t)row));
+    x0 = _mm512_add_epi32(x0, key->k[0]);
+    x1 = _mm512_add_epi32(x1, key->k[1]);
 #define ROUND(n)                                                                                   \
     x0 = _mm512_add_epi32(x0, x1);                                                                 \
     x1 = _mm512_xor_si512(_mm512_rol_epi32(x1, n), x0)
 #define INJECT(a, b, n)                                                                            \
-    x0 = _mm512_add_epi32(x0, key[a]);                                                             \
-    x1 = _mm512_add_epi32(x1, _mm512_add_epi32(key[b], _mm512_set1_epi32(n)))
-    for (uint32_t block = 0; block < n_blocks; block += 8) {
-        const uint32_t rest = n_blocks - block;
-        const __mmask8 valid = (__mmask8)(rest >= 8 ? 0xffu : (1u << rest) - 1u);
-        const __m512i column =
-            _mm512_add_epi32(lane_block, _mm512_set1_epi32((int32_t)(first_block + block)));
-        for (uint32_t r = 0; r < n_rows; r += 2) {
-            __m512i x0 = _mm512_add_epi32(column, key[0]);
-            __m512i x1 = _mm512_add_epi32(
-                _mm512_add_epi32(lane_row, _mm512_set1_epi32((int32_t)(row + r))), key[1]);
-            ROUND(13);
-            ROUND(15);
-            ROUND(26);
-            ROUND(6);
-            INJECT(1, 2, 1);
-            ROUND(17);
-            ROUND(29);
-            ROUND(16);
-            ROUND(24);
-            INJECT(2, 0, 2);
-            ROUND(13);
-            ROUND(15);
-            ROUND(26);
-            ROUND(6);
-            INJECT(0, 1, 3);
-            ROUND(17);
-            const __m512i low = _mm512_unpacklo_epi32(x0, x1), high = _mm512_unpackhi_epi32(x0, x1);
-            uint8_t *out = bytes + r * row_bytes + 8 * (size_t)block;
-            _mm512_mask_storeu_epi64(out, valid, _mm512_permutex2var_epi64(low, first_row, high));
-            if (r + 1 < n_rows)
-                _mm512_mask_storeu_epi64(out + row_bytes, valid,
-                                         _mm512_permutex2var_epi64(low, second_row, high));
-        }
-    }
+    x0 = _mm512_add_epi32(x0, key->k[a]);                                                          \
+    x1 = _mm512_add_epi32(x1, _mm512_add_epi32(key->k[b], _mm512_set1_epi32(n)))
+    ROUND(13);
+    ROUND(15);
+    ROUND(26);
+    ROUND(6);
+    INJECT(1, 2, 1);
+    ROUND(17);
+    ROUND(29);
+    ROUND(16);
+    ROUND(24);
+    INJECT(2, 0, 2);
+    ROUND(13);
+    ROUND(15);
+    ROUND(26);
+    ROUND(6);
+    INJECT(0, 1, 3);
+    ROUND(17);
 #undef ROUND
 #undef INJECT
+    const __m512i low = _mm512_unpacklo_epi32(x0, x1), high = _mm512_unpackhi_epi32(x0, x1);
+    out[0] = _mm512_permutex2var_epi64(low, first, high);
+    out[1] = _mm512_permutex2var_epi64(low, second, high);
 }
 
-/* Bit lengths of bytes, a nibble at a time. */
-AVX512 BINNET_INLINE __m512i bit_lengths(__m512i v) {
-    const __m512i low =
-        _mm512_broadcast_i32x4(_mm_setr_epi8(0, 1, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 4, 4, 4, 4));
-    const __m512i high =
-        _mm512_broadcast_i32x4(_mm_setr_epi8(0, 5, 6, 6, 7, 7, 7, 7, 8, 8, 8, 8, 8, 8, 8, 8));
-    const __m512i nibble = _mm512_set1_epi8(15);
-    return _mm512_max_epu8(
-        _mm512_shuffle_epi8(low, _mm512_and_si512(v, nibble)),
-        _mm512_shuffle_epi8(high, _mm512_and_si512(_mm512_srli_epi16(v, 4), nibble)));
+AVX512 static void random_rows(uint8_t *bytes, const binnet_rng *rng, uint32_t row, uint32_t n_rows,
+                               uint32_t first_block, uint32_t n_blocks) {
+    const keys key = spread_keys(rng);
+    const size_t row_bytes = 8 * (size_t)n_blocks;
+    for (uint32_t block = 0; block < n_blocks; block += 8)
+        for (uint32_t r = 0; r < n_rows; r += 2) {
+            const uint32_t rest = n_blocks - block;
+            const __mmask8 valid = (__mmask8)first_bits(rest < 8 ? rest : 8);
+            uint8_t *out = bytes + r * row_bytes + 8 * (size_t)block;
+            __m512i pair[2];
+            random_pair(pair, &key, row + r, first_block + block);
+            _mm512_mask_storeu_epi64(out, valid, pair[0]);
+            if (r + 1 < n_rows) _mm512_mask_storeu_epi64(out + row_bytes, valid, pair[1]);
+        }
 }
 
-AVX512 static void power_of_two(uint8_t *codes, const uint8_t *x, const uint8_t *random, uint32_t n,
-                                uint32_t doubling) {
-    const __m512i masks =
-        _mm512_broadcast_i32x4(_mm_setr_epi8(1, 1, 1, 3, 7, 15, 31, 63, 127, 0, 0, 0, 0, 0, 0, 0));
+/* How a gradient becomes a step: floor((g · 2^(8 - shift) + random) / 256). With shift <= 8 that is
+ * (g + (random >> (8 - shift))) >> shift, in 16 bits if the limit allows. Large gradients saturate,
+ * and are beyond the limit anyway. */
+typedef struct stepper {
+    __m512i high, low;
+    __m128i left, right, fraction;
+} stepper;
+
+/* The weights of up to 32 columns. Returns gradients whose or has the largest one's length. */
+AVX512 BINNET_INLINE __m512i update_32(const binnet_update *t, const stepper *s, uint32_t row,
+                                       uint32_t column, __m256i random) {
+    const uint32_t rest = t->n_columns - column;
+    const __mmask32 valid = (__mmask32)first_bits(rest < 32 ? rest : 32);
+    const int32_t *gradient = t->gradient + row * t->gradient_stride + column;
+    const __m512i g0 = _mm512_maskz_loadu_epi32((__mmask16)valid, gradient);
+    const __m512i g1 = _mm512_maskz_loadu_epi32((__mmask16)(valid >> 16), gradient + 16);
+    const __m512i largest = _mm512_or_si512(_mm512_abs_epi32(g0), _mm512_abs_epi32(g1));
+    if (!t->rule.apply) return largest;
+    /* Packing interleaves 128-bit lanes of its operands; this undoes it. */
+    const __m512i order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
+    __m512i step = _mm512_permutexvar_epi64(order, _mm512_packs_epi32(g0, g1));
+    step = _mm512_min_epi16(_mm512_max_epi16(step, s->low), s->high);
+    step = _mm512_add_epi16(step, _mm512_srl_epi16(_mm512_cvtepu8_epi16(random), s->fraction));
+    step = _mm512_sra_epi16(_mm512_sll_epi16(step, s->left), s->right);
+    int16_t *latent = t->latent + row * t->latent_stride + column;
+    /* Later rows' weights, which their products give time to fetch: large nets train a quarter
+     * faster. Past the end it is harmless, but must not be pointer arithmetic. */
+    _mm_prefetch((const char *)((uintptr_t)latent + 2 * ROWS * t->latent_stride), _MM_HINT_T0);
+    __m512i w = _mm512_subs_epi16(_mm512_maskz_loadu_epi16(valid, latent), step);
+    w = _mm512_max_epi16(w, _mm512_set1_epi16(-32767));
+    const __mmask32 signs = valid & ~_mm512_movepi16_mask(w);
+    uint8_t *bits = t->bits + row * t->bits_stride + (column >> 3);
+    if (rest >= 32) {
+        _mm512_storeu_si512(latent, w);
+        memcpy(bits, &signs, 4);
+    } else {
+        _mm512_mask_storeu_epi16(latent, valid, w);
+        memcpy(bits, &signs, (rest + 7) / 8);
+    }
+    return largest;
+}
+
+AVX512 static uint32_t update(const binnet_update *t) {
+    const int32_t shift = t->rule.apply ? t->rule.shift : 0;
+    const int32_t exponent = binnet_bitlen((uint32_t)t->rule.limit) - 1; /* of the limit */
+    if (t->rule.apply && (shift > 8 || exponent > 14 || exponent - shift > 14))
+        return binnet_kernels_portable.update(t);
+    const stepper s = {_mm512_set1_epi16((int16_t)t->rule.limit),
+                       _mm512_set1_epi16((int16_t)-t->rule.limit),
+                       _mm_cvtsi32_si128(shift < 0 ? -shift : 0),
+                       _mm_cvtsi32_si128(shift > 0 ? shift : 0), _mm_cvtsi32_si128(8 - shift)};
+    const keys key = spread_keys(&t->rng);
+    __m512i largest = _mm512_setzero_si512();
+    for (uint32_t m = 0; m < t->n_rows; m += ROWS)
+        for (uint32_t n = 0; n < t->n_columns; n += 64) {
+            const uint32_t block = (t->first_column + n) >> 3;
+            __m512i random[ROWS];
+            random_pair(random, &key, t->first_row + m, block);
+            random_pair(random + 2, &key, t->first_row + m + 2, block);
+            for (uint32_t i = 0; i < ROWS && m + i < t->n_rows; ++i) {
+                const __m256i low = _mm512_castsi512_si256(random[i]);
+                const __m256i high = _mm512_extracti64x4_epi64(random[i], 1);
+                largest = _mm512_or_si512(largest, update_32(t, &s, m + i, n, low));
+                if (n + 32 < t->n_columns)
+                    largest = _mm512_or_si512(largest, update_32(t, &s, m + i, n + 32, high));
+            }
+        }
+    return (uint32_t)_mm512_reduce_or_epi32(largest);
+}
+
+AVX512 static void draw_bits(uint8_t *bits, const uint8_t *x, const uint8_t *random, uint32_t n,
+                             uint32_t mask) {
     for (uint32_t i = 0; i < n; i += 64) {
-        const __mmask64 valid = n - i >= 64 ? ~(uint64_t)0 : ((uint64_t)1 << (n - i)) - 1;
-        __m512i v = _mm512_maskz_loadu_epi8(valid, x + i);
-        if (doubling) v = _mm512_add_epi8(v, v);
+        const __mmask64 valid = first_bits(n - i);
         const __m512i r = _mm512_and_si512(_mm512_maskz_loadu_epi8(valid, random + i),
-                                           _mm512_shuffle_epi8(masks, bit_lengths(v)));
-        /* floor((v + r) / 2): the average instruction rounds up */
-        const __m512i odd = _mm512_and_si512(_mm512_xor_si512(v, r), _mm512_set1_epi8(1));
-        _mm512_mask_storeu_epi8(codes + i, valid,
-                                bit_lengths(_mm512_sub_epi8(_mm512_avg_epu8(v, r), odd)));
+                                           _mm512_set1_epi8((char)mask));
+        const __mmask64 drawn = _mm512_cmplt_epu8_mask(r, _mm512_maskz_loadu_epi8(valid, x + i));
+        memcpy(bits + i / 8, &drawn, n - i >= 64 ? 8 : (n - i + 7) / 8);
     }
 }
 
@@ -544,24 +573,207 @@ AVX512 static void xnor(const binnet_xnor *tile) {
     }
 }
 
-BINNET_DEFINE_NORM(AVX512)
+/* ---- Normalisation: the loops of norm_inline.h, whose 16 units are the lanes of a register ------ */
+
+typedef struct lanes {
+    __mmask16 units, plus, minus;
+    __m512i power, half, left, right;
+} lanes;
+
+/* Factors of units; the shifts are those of binnet_shift by shift[u]. */
+AVX512 BINNET_INLINE lanes load_lanes(const binnet_scale *scale, const int32_t *shift, uint32_t n) {
+    int32_t power[BINNET_UNIT_BLOCK] = {0};
+    lanes l;
+    l.units = (__mmask16)first_bits(n);
+    l.plus = l.minus = 0;
+    for (uint32_t u = 0; u < n; ++u) {
+        power[u] = binnet_abs(scale[u].term);
+        l.plus = (__mmask16)(l.plus | (scale[u].term > 0) << u);
+        l.minus = (__mmask16)(l.minus | (scale[u].term < 0) << u);
+    }
+    const __m512i zero = _mm512_setzero_si512(), one = _mm512_set1_epi32(1);
+    const __m512i k = _mm512_maskz_loadu_epi32(l.units, shift);
+    l.power = _mm512_loadu_si512(power);
+    l.right = _mm512_max_epi32(k, zero);
+    l.left = _mm512_sub_epi32(l.right, k);
+    l.half =
+        _mm512_maskz_sllv_epi32(_mm512_cmpgt_epi32_mask(k, zero), one, _mm512_sub_epi32(k, one));
+    return l;
+}
+
+AVX512 BINNET_INLINE __m512i scaled(const lanes *l, __m512i v) {
+    const __m512i sum = _mm512_sllv_epi32(v, l->power);
+    return _mm512_mask_sub_epi32(_mm512_mask_add_epi32(sum, l->plus, sum, v), l->minus, sum, v);
+}
+
+AVX512 BINNET_INLINE __m512i shifted(const lanes *l, __m512i v) {
+    return _mm512_srav_epi32(_mm512_sllv_epi32(_mm512_add_epi32(v, l->half), l->left), l->right);
+}
+
+AVX512 BINNET_INLINE __m512i clamped(__m512i v, __m512i low, __m512i high) {
+    return _mm512_min_epi32(_mm512_max_epi32(v, low), high);
+}
+
+AVX512 static void sums(const binnet_norm_job *job, uint32_t n) {
+    const __mmask16 units = (__mmask16)first_bits(n);
+    __m512i sum = _mm512_setzero_si512();
+    for (uint32_t b = 0; b < job->n_rows; ++b)
+        sum = _mm512_add_epi32(sum, _mm512_maskz_loadu_epi32(units, job->z + b * job->z_stride));
+    _mm512_mask_storeu_epi32(job->sum, units, sum);
+}
+
+AVX512 static void deviations(const binnet_norm_job *job, uint32_t n) {
+    const __mmask16 units = (__mmask16)first_bits(n);
+    const __m512i mean = _mm512_maskz_loadu_epi32(units, job->mean);
+    __m512i sum = _mm512_setzero_si512();
+    for (uint32_t b = 0; b < job->n_rows; ++b) {
+        const __m512i z = _mm512_maskz_loadu_epi32(units, job->z + b * job->z_stride);
+        sum = _mm512_add_epi32(sum, _mm512_abs_epi32(_mm512_sub_epi32(z, mean)));
+    }
+    _mm512_mask_storeu_epi32(job->sum, units, sum);
+}
+
+AVX512 static void normalise(const binnet_norm_job *job, uint32_t n) {
+    int32_t shift[BINNET_UNIT_BLOCK];
+    for (uint32_t u = 0; u < n; ++u) shift[u] = job->scale[u].shift;
+    const lanes l = load_lanes(job->scale, shift, n);
+    const __m512i mean = _mm512_maskz_loadu_epi32(l.units, job->mean);
+    const __m512i bias = _mm512_maskz_loadu_epi32(l.units, job->bias);
+    const __m512i zero = _mm512_setzero_si512(), most = _mm512_set1_epi32(127);
+    const __m512i least = _mm512_sub_epi32(zero, most);
+    /* Before a left shift, so that it does not overflow; this changes no result. */
+    const __mmask16 grow = _mm512_cmpgt_epi32_mask(l.left, zero);
+    for (uint32_t b = 0; b < job->n_rows; ++b) {
+        __m512i v = _mm512_maskz_loadu_epi32(l.units, job->z + b * job->z_stride);
+        v = scaled(&l, _mm512_sub_epi32(v, mean));
+        v = _mm512_mask_min_epi32(v, grow, _mm512_max_epi32(v, least), most);
+        v = clamped(shifted(&l, v), least, most);
+        if (job->normed)
+            _mm512_mask_cvtepi32_storeu_epi8(job->normed + b * job->stride, l.units, v);
+        if (job->activation)
+            _mm512_mask_cvtepi32_storeu_epi8(job->activation + b * job->stride, l.units,
+                                             clamped(_mm512_add_epi32(v, bias), zero, most));
+    }
+}
+
+/* What a row holds of 16 units. */
+AVX512 BINNET_INLINE __m512i load_errors(const binnet_error_job *job, uint32_t row,
+                                         __mmask16 units) {
+    return _mm512_cvtepi16_epi32(_mm256_maskz_loadu_epi16(units, job->error + row * job->stride));
+}
+
+AVX512 BINNET_INLINE __m128i load_normed(const binnet_error_job *job, uint32_t row,
+                                         __mmask16 units) {
+    return _mm_maskz_loadu_epi8(units, job->normed + row * job->stride);
+}
+
+/* round(log2 a) of a = 0, 1 ... 127; of 0 it does not count. */
+static const uint8_t logarithms[128] = {
+    0, 0, 1, 2, 2, 2, 3, 3, 3, 3, 3, 3, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 5, 5, 5, 5, 5, 5, 5, 5, 5,
+    5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6,
+    6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 7, 7, 7, 7, 7,
+    7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7,
+};
+
+AVX512 static void gradients(const binnet_error_job *job, uint32_t n) {
+    const __m512i table[2] = {_mm512_loadu_si512(logarithms), _mm512_loadu_si512(logarithms + 64)};
+    const __mmask16 units = (__mmask16)first_bits(n);
+    __m512i sum = _mm512_setzero_si512(), bias_gradient = sum;
+    for (uint32_t b = 0; b < job->n_rows; ++b) {
+        __m512i error = load_errors(job, b, units);
+        const __m128i normed = load_normed(job, b, units);
+        if (job->activation) { /* the clamp's derivative is 0 outside its linear range */
+            const __m128i a = _mm_maskz_loadu_epi8(units, job->activation + b * job->stride);
+            const __mmask16 linear =
+                _mm_cmplt_epu8_mask(_mm_sub_epi8(a, _mm_set1_epi8(1)), _mm_set1_epi8(126));
+            error = _mm512_maskz_mov_epi32(linear, error);
+            _mm512_mask_cvtepi32_storeu_epi16(job->error + b * job->stride, units, error);
+        }
+        bias_gradient = _mm512_add_epi32(bias_gradient, error);
+        const __m512i k = _mm512_permutex2var_epi8(
+            table[0], _mm512_castsi128_si512(_mm_abs_epi8(normed)), table[1]);
+        const __m512i product =
+            _mm512_sllv_epi32(error, _mm512_cvtepu8_epi32(_mm512_castsi512_si128(k)));
+        const __mmask16 positive = _mm_cmpgt_epi8_mask(normed, _mm_setzero_si128());
+        sum = _mm512_mask_add_epi32(sum, positive, sum, product);
+        sum = _mm512_mask_sub_epi32(sum, _mm_movepi8_mask(normed), sum, product);
+    }
+    _mm512_mask_storeu_epi32(job->sum, units, sum);
+    bias_gradient =
+        _mm512_add_epi32(bias_gradient, _mm512_maskz_loadu_epi32(units, job->bias_gradient));
+    _mm512_mask_storeu_epi32(job->bias_gradient, units, bias_gradient);
+}
+
+/* What the slope leaves of a row's errors. */
+AVX512 BINNET_INLINE __m512i less_slope(const binnet_error_job *job, uint32_t row, __mmask16 units,
+                                        __m512i slope) {
+    const __m512i error = load_errors(job, row, units);
+    const __m128i normed = load_normed(job, row, units);
+    const __mmask16 positive = _mm_cmpgt_epi8_mask(normed, _mm_setzero_si128());
+    return _mm512_mask_add_epi32(_mm512_mask_sub_epi32(error, positive, error, slope),
+                                 _mm_movepi8_mask(normed), error, slope);
+}
+
+AVX512 static void centre(const binnet_error_job *job, uint32_t n) {
+    const __mmask16 units = (__mmask16)first_bits(n);
+    const __m512i slope = _mm512_maskz_loadu_epi32(units, job->slope);
+    __m512i sum = _mm512_setzero_si512();
+    for (uint32_t b = 0; b < job->n_rows; ++b)
+        sum = _mm512_add_epi32(sum, less_slope(job, b, units, slope));
+    _mm512_mask_storeu_epi32(job->sum, units, sum);
+}
+
+AVX512 static void denormalise(const binnet_error_job *job, uint32_t n) {
+    const __mmask16 units = (__mmask16)first_bits(n);
+    const __m512i slope = _mm512_maskz_loadu_epi32(units, job->slope);
+    const __m512i mean = _mm512_maskz_loadu_epi32(units, job->mean);
+    const __m512i most = _mm512_set1_epi32(32767), least = _mm512_set1_epi32(-32767);
+    __m512i largest = _mm512_maskz_loadu_epi32(units, job->largest);
+    for (uint32_t b = 0; b < job->n_rows; ++b) {
+        const __m512i centred = _mm512_sub_epi32(less_slope(job, b, units, slope), mean);
+        const __m512i error = clamped(centred, least, most);
+        _mm512_mask_cvtepi32_storeu_epi16(job->error + b * job->stride, units, error);
+        largest = _mm512_max_epi32(largest, _mm512_abs_epi32(error));
+    }
+    _mm512_mask_storeu_epi32(job->largest, units, largest);
+}
+
+AVX512 static void quantize(const binnet_error_job *job, uint32_t n) {
+    int32_t shift[BINNET_UNIT_BLOCK];
+    for (uint32_t u = 0; u < n; ++u)
+        shift[u] = binnet_error_shift(job->scale[u], job->exponent) - 8;
+    const lanes l = load_lanes(job->scale, shift, n);
+    const __m512i most = _mm512_set1_epi32(127), least = _mm512_set1_epi32(-127);
+    for (uint32_t b = 0; b < job->n_rows; ++b) {
+        const __m128i random = _mm_maskz_loadu_epi8(l.units, job->random + b * job->random_stride);
+        const __m512i v = _mm512_add_epi32(shifted(&l, scaled(&l, load_errors(job, b, l.units))),
+                                           _mm512_cvtepu8_epi32(random));
+        _mm512_mask_cvtepi32_storeu_epi8(job->delta + b * job->stride, l.units,
+                                         clamped(_mm512_srai_epi32(v, 8), least, most));
+    }
+}
+
+AVX512 static void round_error(int16_t *error, const int32_t *z, int32_t shift, uint32_t n) {
+    binnet_inline_round_error(error, z, shift, n);
+}
 
 const binnet_kernels binnet_kernels_avx512 = {
     .name = "avx512",
     .alignment = 64,
-    .unit_tile = TILE,
-    .column_tile = TILE,
+    .plain_rows = 3,
     .row_block = ROWS,
-    .packs = 1,
+    .panel_columns = COLUMNS,
+    .group = GROUP,
+    .index_bytes = INDEX_BYTES,
+    .table_bytes = ROWS * CHUNK * TABLE_BYTES,
     .xnor_columns = XNOR_COLUMNS,
-    .forward = forward,
-    .backward = backward,
-    .interleave = interleave,
-    .pack_codes = pack_codes,
-    .outer = outer,
+    .plain = plain,
+    .pack = pack,
+    .select = select_packed,
+    .transpose = transpose,
+    .draw_bits = draw_bits,
     .update = update,
     .random = random_rows,
-    .power_of_two = power_of_two,
     .xnor = xnor,
     BINNET_NORM_KERNELS,
 };

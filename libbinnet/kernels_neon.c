@@ -1,287 +1,287 @@
-/* NEON of AArch64. The bottleneck is udot or sdot, where the compiler's target has them: four
- * products a lane, both sides unsigned or both signed. Else it is two widening multiplications and
- * two pairwise additions. Panels hold the right factor's negative, for a power of two may be 128,
- * which is no int8, but -128 is. A 64-column tile is four panels [depth / 4][16][4] of bytes.
+/* NEON of AArch64. The product is a table lookup as in kernels_avx512.c: four values of a row have 16
+ * sums, which fill two registers, tbl looks up eight columns at once, and an addition of 16-bit
+ * lanes ends it: 32 multiply-adds in two instructions, as with udot, which not every processor has.
+ * Dot products serve, where the compiler's target has them, when few rows do not pay for tables.
  * SPDX-License-Identifier: BSD-3-Clause */
 #include "norm_inline.h"
 
 #if BINNET_NEON
 #include <arm_neon.h>
 
-enum { TILE = 64, PART = 16, GROUP_BYTES = 4 * PART };
-#if defined(__ARM_FEATURE_DOTPROD)
-enum { ROWS = 4 }; /* 4 × 4 accumulators hide the latency of udot */
-#else
-enum { ROWS = 2 }; /* 2 × 4 accumulators leave registers for the 16-bit products */
-#endif
+enum { GROUP = 4, COLUMNS = 16, ROWS = 4, INDEX_BYTES = 32, TABLE_BYTES = 32 };
+/* Groups whose sums fit 16 bits: 64 · 4 · 255 < 2^16 unsigned, 64 · 4 · 127 < 2^15 with a sign. */
+enum { CHUNK = 64, DEPTH = GROUP * CHUNK };
 
-/* ---- Packing ------------------------------------------------------------------------------- */
-
-/* 16 bytes, 255 where the bit is set, from the first of n_bytes bytes of a weight row on. */
+/* 16 bytes, 255 where the bit is set, from the first of n_bytes bytes of a row of bits on. */
 BINNET_INLINE uint8x16_t expand(const uint8_t *p, uint32_t n_bytes) {
     const uint8x8_t bit = vcreate_u8(0x8040201008040201u);
     const uint8x8_t low = vdup_n_u8(p[0]), high = vdup_n_u8(n_bytes > 1 ? p[1] : 0);
     return vcombine_u8(vtst_u8(low, bit), vtst_u8(high, bit));
 }
 
-/* The panel of the tile's columns from `column` on, a multiple of PART. */
-BINNET_INLINE uint8_t *panel_at(uint8_t *panel, uint32_t column, uint32_t depth) {
-    return panel + column / PART * ((size_t)(depth + 3) / 4 * GROUP_BYTES);
+/* ---- Transposition ------------------------------------------------------------------------- */
+
+/* The first 16 of n_bytes bytes; those past their end are 0. */
+BINNET_INLINE uint8x16_t load_bytes(const uint8_t *p, uint32_t n_bytes) {
+    uint8_t bytes[16] = {0};
+    if (n_bytes >= 16) return vld1q_u8(p);
+    memcpy(bytes, p, n_bytes);
+    return vld1q_u8(bytes);
 }
 
-/* Transposes 4 × 4 groups of four bytes. */
-BINNET_INLINE void transpose4(uint8x16_t r[4]) {
-    uint64x2_t t[4];
-    for (int i = 0; i < 4; i += 2) {
-        const uint32x4_t even = vreinterpretq_u32_u8(r[i]), odd = vreinterpretq_u32_u8(r[i + 1]);
-        t[i] = vreinterpretq_u64_u32(vtrn1q_u32(even, odd));
-        t[i + 1] = vreinterpretq_u64_u32(vtrn2q_u32(even, odd));
-    }
-    for (int i = 0; i < 2; ++i) {
-        r[i] = vreinterpretq_u8_u64(vzip1q_u64(t[i], t[i + 2]));
-        r[i + 2] = vreinterpretq_u8_u64(vzip2q_u64(t[i], t[i + 2]));
-    }
-}
-
-/* 1 minus the weights of 64 units, as bytes 0 and 2, so that they are unsigned; 0 where there is no
- * unit. */
-static void pack_forward(const binnet_tile *tile) {
-    const uint32_t n_quads = (tile->depth + 3) / 4;
-    for (uint32_t u = 0; u < (tile->n_columns + PART - 1) / PART * PART; u += 4) {
-        uint8_t *panel = panel_at(tile->panel, u, tile->depth) + u % PART * 4;
-        for (uint32_t n = 0; n < tile->depth; n += 16) {
-            const uint32_t n_bytes = (tile->depth - n + 7) / 8;
-            const uint32_t quads = n_quads - n / 4 < 4 ? n_quads - n / 4 : 4;
-            uint8x16_t r[4];
-            for (uint32_t i = 0; i < 4; ++i) {
-                r[i] = vdupq_n_u8(0);
-                if (u + i >= tile->n_columns) continue;
-                const uint8_t *bits = tile->bits + (u + i) * tile->bits_stride + n / 8;
-                r[i] = vbicq_u8(vdupq_n_u8(2), expand(bits, n_bytes));
-            }
-            transpose4(r);
-            for (uint32_t q = 0; q < quads; ++q, panel += GROUP_BYTES) vst1q_u8(panel, r[q]);
-        }
-    }
-}
-
-/* The negative weights of 64 inputs. */
-static void pack_backward(const binnet_tile *tile) {
-    uint8_t *panel = tile->panel;
-    for (uint32_t column = 0; column < tile->n_columns; column += PART)
-        for (uint32_t m = 0; m < tile->depth; m += 4, panel += GROUP_BYTES) {
-            uint8x16x4_t r;
-            for (uint32_t i = 0; i < 4; ++i) {
-                r.val[i] = vdupq_n_u8(0);
-                if (m + i >= tile->depth) continue;
-                const uint8_t *bits = tile->bits + (m + i) * tile->bits_stride + column / 8;
-                r.val[i] =
-                    vorrq_u8(expand(bits, (tile->n_columns - column + 7) / 8), vdupq_n_u8(1));
-            }
-            vst4q_u8(panel, r);
-        }
-}
-
-/* The negative values of codes. */
-static void pack_codes(uint8_t *panel, const uint8_t *codes, uint32_t depth, uint32_t column_tile) {
-    const uint8x16_t values =
-        vcombine_u8(vcreate_u8(0xc0e0f0f8fcfeff00u), vcreate_u8(0x80)); /* 0, -1, -2, .. -128 */
-    for (uint32_t column = 0; column < TILE; column += PART)
-        for (uint32_t b = 0; b < depth; b += 4, panel += GROUP_BYTES) {
-            uint8x16x4_t r;
-            for (uint32_t i = 0; i < 4; ++i) {
-                r.val[i] = vdupq_n_u8(0);
-                if (b + i < depth)
-                    r.val[i] = vqtbl1q_u8(values,
-                                          vld1q_u8(codes + (b + i) * (size_t)column_tile + column));
-            }
-            vst4q_u8(panel, r);
-        }
-}
-
-static void interleave(uint8_t *out, const int8_t *delta, uint32_t n_rows, uint32_t n_units) {
-    for (uint32_t b = 0; b < n_rows; b += 4)
-        for (uint32_t m = 0; m < n_units; m += PART) {
-            const uint32_t n = n_units - m < PART ? n_units - m : PART;
-            uint8_t rows[4][PART] = {{0}}, groups[GROUP_BYTES];
-            uint8x16x4_t r;
-            for (uint32_t i = 0; i < 4; ++i) {
-                if (b + i < n_rows) memcpy(rows[i], delta + (b + i) * (size_t)n_units + m, n);
-                r.val[i] = vld1q_u8(rows[i]);
-            }
-            vst4q_u8(groups, r);
-            memcpy(out + b * (size_t)n_units + 4 * (size_t)m, groups, 4 * (size_t)n);
-        }
-}
-
-/* ---- Microkernel --------------------------------------------------------------------------- */
-
-/* Sums of one sign or the other. A cast instead would make gcc copy them between registers. */
-typedef struct lanes {
-    int32x4_t with_sign;
-    uint32x4_t without;
-} lanes;
-
-/* Adds the products of four bytes to each lane. Without udot and sdot, pairs of products are added
- * in 16 bits: 2 · 255 · 2 unsigned, 2 · 127 · 128 < 2^15 signed. */
-BINNET_INLINE void dot(const int with_sign, lanes *sums, uint8x16_t a, uint8x16_t b) {
-    const int8x16_t c = vreinterpretq_s8_u8(a), d = vreinterpretq_s8_u8(b);
-#if defined(__ARM_FEATURE_DOTPROD)
-    if (with_sign)
-        sums->with_sign = vdotq_s32(sums->with_sign, c, d);
+BINNET_INLINE void store_bytes(uint8_t *p, uint8x16_t v, uint32_t n_bytes) {
+    if (n_bytes >= 16)
+        vst1q_u8(p, v);
     else
-        sums->without = vdotq_u32(sums->without, a, b);
-#else
-    if (with_sign) {
-        const int16x8_t low = vmull_s8(vget_low_s8(c), vget_low_s8(d)), high = vmull_high_s8(c, d);
-        sums->with_sign = vpadalq_s16(sums->with_sign, vpaddq_s16(low, high));
-    } else {
-        const uint16x8_t low = vmull_u8(vget_low_u8(a), vget_low_u8(b)), high = vmull_high_u8(a, b);
-        sums->without = vpadalq_u16(sums->without, vpaddq_u16(low, high));
+        memcpy(p, &v, n_bytes);
+}
+
+/* The bytes of the first and of the last eight rows in turn: the number 16 · r + c of byte c of row
+ * r is rotated by a bit. Four times that make it 16 · c + r. */
+BINNET_INLINE void zip_halves(uint8x16_t out[16], const uint8x16_t in[16]) {
+    BINNET_UNROLL
+    for (int i = 0; i < 8; ++i) {
+        out[2 * i] = vzip1q_u8(in[i], in[i + 8]);
+        out[2 * i + 1] = vzip2q_u8(in[i], in[i + 8]);
     }
+}
+
+/* The first 16 bytes of the first 16 rows, transposed; 0 where there is none. */
+static void load_transposed(uint8x16_t out[16], const uint8_t *rows, size_t stride, uint32_t n_rows,
+                            uint32_t n_bytes) {
+    uint8x16_t even[16], odd[16];
+    for (uint32_t i = 0; i < 16; ++i)
+        even[i] = i < n_rows ? load_bytes(rows + i * stride, n_bytes) : vdupq_n_u8(0);
+    zip_halves(odd, even);
+    zip_halves(even, odd);
+    zip_halves(odd, even);
+    zip_halves(out, odd);
+}
+
+static void transpose(int8_t *out, size_t out_stride, const int8_t *in, size_t in_stride,
+                      uint32_t n_rows, uint32_t n_columns) {
+    for (uint32_t b = 0; b < n_rows; b += 16)
+        for (uint32_t n = 0; n < n_columns; n += 16) {
+            uint8x16_t columns[16];
+            load_transposed(columns, (const uint8_t *)in + b * in_stride + n, in_stride, n_rows - b,
+                            n_columns - n);
+            for (uint32_t i = 0; i < 16 && n + i < n_columns; ++i)
+                store_bytes((uint8_t *)out + (n + i) * out_stride + b, columns[i], n_rows - b);
+        }
+}
+
+/* ---- Packing ------------------------------------------------------------------------------- */
+
+/* The numbers of 16 columns' sums as indices: the bytes 2i and 2i + 1. */
+BINNET_INLINE void store_index(uint8_t *panel, uint8x16_t number) {
+    const uint8x16_t even = vaddq_u8(number, number);
+    const uint8x16x2_t index = {{even, vorrq_u8(even, vdupq_n_u8(1))}};
+    vst2q_u8(panel, index);
+}
+
+/* The bits of a column are a row, whose bytes are two groups each. */
+static void pack_by_column(uint8_t *panel, const binnet_selector *selector, uint32_t column,
+                           uint32_t n_columns, uint32_t depth) {
+    const uint32_t n_groups = (depth + GROUP - 1) / GROUP, n_bytes = (depth + 7) / 8;
+    const uint8_t *rows = selector->bits + column * selector->stride;
+    for (uint32_t at = 0; at < n_bytes; at += 16) {
+        uint8x16_t bytes[16];
+        load_transposed(bytes, rows + at, selector->stride, n_columns, n_bytes - at);
+        for (uint32_t i = 0; i < 16 && at + i < n_bytes; ++i, panel += 2 * INDEX_BYTES) {
+            store_index(panel, vandq_u8(bytes[i], vdupq_n_u8(15)));
+            if (2 * (at + i) + 1 < n_groups)
+                store_index(panel + INDEX_BYTES, vshrq_n_u8(bytes[i], 4));
+        }
+    }
+}
+
+static void pack_by_summand(uint8_t *panel, const binnet_selector *selector, uint32_t column,
+                            uint32_t n_columns, uint32_t depth) {
+    const uint32_t n_bytes = (n_columns + 7) / 8;
+    const uint8_t *row = selector->bits + column / 8;
+    for (uint32_t k = 0; k < depth; panel += INDEX_BYTES) {
+        uint8x16_t number = vdupq_n_u8(0);
+        for (uint32_t i = 0; i < GROUP && k < depth; ++i, ++k, row += selector->stride) {
+            const uint8x16_t power = vdupq_n_u8((uint8_t)(1u << i));
+            number = vorrq_u8(number, vandq_u8(expand(row, n_bytes), power));
+        }
+        store_index(panel, number);
+    }
+}
+
+static void pack(uint8_t *panel, const binnet_selector *selector, uint32_t column,
+                 uint32_t n_columns, uint32_t depth) {
+    if (selector->by_column)
+        pack_by_column(panel, selector, column, n_columns, depth);
+    else
+        pack_by_summand(panel, selector, column, n_columns, depth);
+}
+
+/* ---- Product ------------------------------------------------------------------------------- */
+
+/* The table of a group's values: sum i has those whose bit of i is set. */
+BINNET_INLINE void make_table(int16_t *table, const int16_t *values) {
+    const int16x8_t bit0 = vreinterpretq_s16_u32(vdupq_n_u32(0xffff0000u));
+    const int16x8_t bit1 = vreinterpretq_s16_u64(vdupq_n_u64(0xffffffff00000000u));
+    const int16x8_t bit2 = vcombine_s16(vdup_n_s16(0), vdup_n_s16(-1));
+    const int16x8_t two = vaddq_s16(vandq_s16(vld1q_dup_s16(values), bit0),
+                                    vandq_s16(vld1q_dup_s16(values + 1), bit1));
+    const int16x8_t three = vaddq_s16(two, vandq_s16(vld1q_dup_s16(values + 2), bit2));
+    vst1q_s16(table, three);
+    vst1q_s16(table + 8, vaddq_s16(three, vld1q_dup_s16(values + 3)));
+}
+
+/* The tables of n <= DEPTH values of a row. Those of all rows stand side by side, for the loads of
+ * register pairs have no offsets. */
+BINNET_INLINE void make_tables(const int int8, uint8_t *tables, const uint8_t *values, uint32_t n) {
+    int16_t chunk[DEPTH] = {0};
+    for (uint32_t k = 0; k < n; ++k) chunk[k] = int8 ? ((const int8_t *)values)[k] : values[k];
+    for (uint32_t k = 0; k < n; k += GROUP, tables += ROWS * TABLE_BYTES)
+        make_table((int16_t *)(void *)tables, chunk + k);
+}
+
+/* 16-bit sums of a row and a panel to 32 bits: twice them if bits are signs. They are added to
+ * what is there, or to `start` in the first chunk. */
+BINNET_INLINE void store_sums(const int int8, const binnet_select *t, uint32_t row, uint32_t panel,
+                              const int32_t *start, uint16x8_t low, uint16x8_t high) {
+    int32_t *out = t->sums + panel * t->panel_step + row * t->row_step;
+    const uint16x4_t quarter[4] = {vget_low_u16(low), vget_high_u16(low), vget_low_u16(high),
+                                   vget_high_u16(high)};
+    for (int i = 0; i < 4; ++i, out += 4) {
+        int32x4_t v = int8 ? vmovl_s16(vreinterpret_s16_u16(quarter[i]))
+                           : vreinterpretq_s32_u32(vmovl_u16(quarter[i]));
+        if (t->signs) v = vaddq_s32(v, v);
+        vst1q_s32(out, vaddq_s32(v, start ? vdupq_n_s32(start[row]) : vld1q_s32(out)));
+    }
+}
+
+#define EACH_ROW(OP) OP(0) OP(1) OP(2) OP(3)
+
+#define START_ROW(i)                                                                               \
+    uint16x8_t s##i##0, s##i##1, s##i##2, s##i##3;                                                 \
+    s##i##0 = s##i##1 = s##i##2 = s##i##3 = vdupq_n_u16(0);
+
+#define LOOK_UP(s, index) s = vaddq_u16(s, vreinterpretq_u16_u8(vqtbl2q_u8(table, index)))
+
+/* No load moves past this: gcc 12 would have all four tables in registers at once and spill sums. */
+#define KEEP_ORDER __asm__ volatile("" ::: "memory")
+
+#define STEP_ROW(i)                                                                                \
+    if (i < rows) {                                                                                \
+        const uint8x16x2_t table = vld1q_u8_x2(tables + i * TABLE_BYTES);                          \
+        LOOK_UP(s##i##0, index0);                                                                  \
+        LOOK_UP(s##i##1, index1);                                                                  \
+        if (panels == 2) {                                                                         \
+            LOOK_UP(s##i##2, index2);                                                              \
+            LOOK_UP(s##i##3, index3);                                                              \
+        }                                                                                          \
+        if (i == 1) KEEP_ORDER;                                                                    \
+    }
+
+#define STORE_ROW(i)                                                                               \
+    if (i < rows) {                                                                                \
+        store_sums(int8, t, row + i, panel, start, s##i##0, s##i##1);                              \
+        if (panels == 2) store_sums(int8, t, row + i, panel + 1, start, s##i##2, s##i##3);         \
+    }
+
+/* Some rows and panels over a chunk of the depth. int8, rows and panels are the caller's constants. */
+BINNET_INLINE void select_block(const int int8, const uint32_t rows, const uint32_t panels,
+                                const binnet_select *t, uint32_t row, uint32_t panel,
+                                uint32_t first_group, uint32_t n_groups, const int32_t *start) {
+    const size_t panel_bytes = (t->depth + GROUP - 1) / GROUP * (size_t)INDEX_BYTES;
+    const uint8_t *index = t->panels + panel * panel_bytes + first_group * (size_t)INDEX_BYTES;
+    const uint8_t *tables = t->tables + row * TABLE_BYTES;
+    EACH_ROW(START_ROW)
+    for (uint32_t g = 0; g < n_groups; ++g, index += INDEX_BYTES, tables += ROWS * TABLE_BYTES) {
+        const uint8x16_t index0 = vld1q_u8(index), index1 = vld1q_u8(index + 16);
+        const uint8x16_t index2 = panels == 2 ? vld1q_u8(index + panel_bytes) : index0;
+        const uint8x16_t index3 = panels == 2 ? vld1q_u8(index + panel_bytes + 16) : index1;
+        EACH_ROW(STEP_ROW)
+    }
+    EACH_ROW(STORE_ROW)
+}
+
+BINNET_INLINE void select_all(const int int8, const binnet_select *t) {
+    const uint32_t n_panels = (t->n_columns + COLUMNS - 1) / COLUMNS;
+    int32_t first_start[ROWS] = {0};
+    for (uint32_t i = 0; t->signs && i < t->n_rows; ++i)
+        first_start[i] = -binnet_total(t->values + i * t->stride, int8, t->depth);
+    for (uint32_t k = 0; k < t->depth; k += DEPTH) {
+        const uint32_t n = t->depth - k < DEPTH ? t->depth - k : DEPTH;
+        const uint32_t first_group = k / GROUP, n_groups = (n + GROUP - 1) / GROUP;
+        const int32_t *start = k ? NULL : first_start;
+        for (uint32_t i = 0; i < t->n_rows; ++i)
+            make_tables(int8, t->tables + i * TABLE_BYTES, t->values + i * t->stride + k, n);
+        for (uint32_t p = 0; p < n_panels;) {
+            const int two = p + 2 <= n_panels;
+            if (two && t->n_rows == ROWS)
+                select_block(int8, ROWS, 2, t, 0, p, first_group, n_groups, start);
+            for (uint32_t i = 0; two && t->n_rows < ROWS && i < t->n_rows; ++i)
+                select_block(int8, 1, 2, t, i, p, first_group, n_groups, start);
+            for (uint32_t i = 0; !two && i < t->n_rows; ++i)
+                select_block(int8, 1, 1, t, i, p, first_group, n_groups, start);
+            p += two ? 2 : 1;
+        }
+    }
+}
+
+static void select_packed(const binnet_select *t) {
+    if (t->int8)
+        select_all(1, t);
+    else
+        select_all(0, t);
+}
+
+/* Few rows do not pay for packing: the bits of a column are spread to masks where they are used. */
+
+/* Four 32-bit sums of bytes. */
+BINNET_INLINE uint32x4_t add_bytes(uint32x4_t sums, uint8x16_t v) {
+#if defined(__ARM_FEATURE_DOTPROD)
+    return vdotq_u32(sums, v, vdupq_n_u8(1));
+#else
+    return vpadalq_u16(sums, vpaddlq_u8(v));
 #endif
 }
 
-/* Four bytes of a row; those past the row's end are 0. */
-BINNET_INLINE uint8x16_t load_group(const uint8_t *p, uint32_t n_bytes) {
-    uint32_t group = 0;
-    memcpy(&group, p, n_bytes < 4 ? n_bytes : 4);
-    return vreinterpretq_u8_u32(vdupq_n_u32(group));
-}
-
-BINNET_INLINE void dot_step(const int rows, const int with_sign, lanes sums[ROWS][4],
-                            const uint8_t *left, size_t row_step, uint32_t n_bytes,
-                            const uint8_t *panel) {
-    const uint8x16_t p0 = vld1q_u8(panel), p1 = vld1q_u8(panel + 16);
-    const uint8x16_t p2 = vld1q_u8(panel + 32), p3 = vld1q_u8(panel + 48);
-    BINNET_UNROLL
-    for (int i = 0; i < rows; ++i) {
-        const uint8x16_t v = load_group(left + (size_t)i * row_step, n_bytes);
-        dot(with_sign, &sums[i][0], p0, v);
-        dot(with_sign, &sums[i][1], p1, v);
-        dot(with_sign, &sums[i][2], p2, v);
-        dot(with_sign, &sums[i][3], p3, v);
-    }
-}
-
-/* out[i][16] = minus start[i] and the sums of `rows` rows, whose groups are at left + i · row_step +
- * q · group_step. The last group has depth % 4 bytes, if that is not 0: a row of a matrix may end
- * the buffer. */
-BINNET_INLINE void dot_rows(const int rows, const int with_sign, int32_t *out, size_t out_stride,
-                            const uint8_t *left, size_t row_step, size_t group_step, uint32_t depth,
-                            const uint8_t *panel, const uint32_t *start) {
-    lanes sums[ROWS][4];
-    BINNET_UNROLL
-    for (int i = 0; i < rows; ++i)
-        for (int j = 0; j < 4; ++j) {
-            sums[i][j].without = vdupq_n_u32(start[i]);
-            sums[i][j].with_sign = vreinterpretq_s32_u32(sums[i][j].without);
-        }
-    for (uint32_t q = 0; q < depth / 4; ++q, panel += GROUP_BYTES, left += group_step)
-        dot_step(rows, with_sign, sums, left, row_step, 4, panel);
-    if (depth % 4) dot_step(rows, with_sign, sums, left, row_step, depth % 4, panel);
-    BINNET_UNROLL
-    for (int i = 0; i < rows; ++i)
-        for (int j = 0; j < 4; ++j)
-            vst1q_s32(out + (size_t)i * out_stride + 4 * j,
-                      vnegq_s32(with_sign ? sums[i][j].with_sign
-                                          : vreinterpretq_s32_u32(sums[i][j].without)));
-}
-
-static uint32_t sum_row(const uint8_t *a, uint32_t n) {
+static int32_t masked_sum(const uint8_t *values, const uint8_t *bits, uint32_t depth) {
+    const uint32_t whole = depth & ~15u;
     uint32x4_t sums = vdupq_n_u32(0);
-    uint32_t i = 0;
-    for (; i + 16 <= n; i += 16) sums = vpadalq_u16(sums, vpaddlq_u8(vld1q_u8(a + i)));
-    uint32_t sum = vaddvq_u32(sums);
-    for (; i < n; ++i) sum += a[i];
-    return sum;
+    for (uint32_t k = 0; k < whole; k += 16)
+        sums = add_bytes(sums, vandq_u8(vld1q_u8(values + k), expand(bits + k / 8, 2)));
+    int32_t total = (int32_t)vaddvq_u32(sums);
+    for (uint32_t k = whole; k < depth; ++k) total += values[k] & -(bits[k >> 3] >> (k & 7) & 1);
+    return total;
 }
 
-/* All rows of a tile, a block of them with one panel after the other. An unsigned panel holds 1 - w:
- * minus the sum of w · a = (sum of (1 - w) · a) - (sum of a). */
-BINNET_INLINE void dot_tile(const int with_sign, const binnet_tile *t, size_t row_step,
-                            size_t group_step, uint32_t depth) {
-    enum { BLOCK = 16 };
-    const uint8_t *left = t->left;
-    int32_t *out = t->out;
-    uint32_t rest = t->n_rows;
-    while (rest) {
-        const uint32_t n_rows = rest < BLOCK ? rest : BLOCK;
-        uint32_t start[BLOCK] = {0};
-        for (uint32_t i = 0; i < n_rows && !with_sign; ++i)
-            start[i] = 0u - sum_row(left + i * row_step, depth);
-        for (uint32_t column = 0; column < t->n_columns; column += PART) {
-            const uint8_t *panel = panel_at(t->panel, column, depth);
-            uint32_t i = 0;
-#define DOT(rows)                                                                                  \
-    dot_rows(rows, with_sign, out + i * t->out_stride + column, t->out_stride,                     \
-             left + i * row_step, row_step, group_step, depth, panel, start + i)
-            for (; i + ROWS <= n_rows; i += ROWS) DOT(ROWS);
-            for (; i < n_rows; ++i) DOT(1);
-#undef DOT
-        }
-        rest -= n_rows;
-        left += n_rows * row_step;
-        out += n_rows * t->out_stride;
+static void plain(const binnet_select *t) {
+    if (t->int8 || !t->signs || !t->selector.by_column) {
+        binnet_plain(t, COLUMNS);
+        return;
     }
-}
-
-static void forward(const binnet_tile *tile) {
-    pack_forward(tile);
-    dot_tile(0, tile, tile->left_stride, 4, tile->depth);
-}
-
-static void backward(const binnet_tile *tile) {
-    pack_backward(tile);
-    dot_tile(1, tile, tile->left_stride, 4, tile->depth);
-}
-
-/* The interleaved error has whole groups, and a group of every unit before the next group. */
-static void outer(const binnet_tile *tile) {
-    dot_tile(1, tile, 4, 4 * tile->left_stride, (tile->depth + 3) / 4 * 4);
+    for (uint32_t i = 0; i < t->n_rows; ++i) {
+        const uint8_t *row = t->values + i * t->stride;
+        const int32_t less = binnet_total(row, 0, t->depth);
+        for (uint32_t c = 0; c < t->n_columns; ++c) {
+            const int32_t sum =
+                masked_sum(row, t->selector.bits + c * t->selector.stride, t->depth);
+            t->sums[c / COLUMNS * t->panel_step + i * t->row_step + c % COLUMNS] = sum + sum - less;
+        }
+    }
 }
 
 /* ---- Element-wise: whole vectors here, the rest of a row with the portable kernels ----------- */
 
-/* Four gradients as steps: a rounding shift by a negative number shifts right. */
-BINNET_INLINE int32x4_t steps(int32x4_t g, const binnet_rule *rule, uint16x4_t random) {
-    g = vminq_s32(vmaxq_s32(g, vdupq_n_s32(-rule->limit)), vdupq_n_s32(rule->limit));
-    g = vrshlq_s32(g, vdupq_n_s32(8 - rule->shift));
-    return vshrq_n_s32(vaddq_s32(g, vreinterpretq_s32_u32(vmovl_u16(random))), 8);
-}
-
-static uint32_t update(const binnet_update *t) {
-    const uint16x8_t bit = vmovl_u8(vcreate_u8(0x8040201008040201u));
-    const uint32_t whole = t->n_columns & ~7u;
-    uint32x4_t largest = vdupq_n_u32(0);
-    for (uint32_t m = 0; m < t->n_rows; ++m)
-        for (uint32_t n = 0; n < whole; n += 8) {
-            const int32_t *gradient = t->gradient + m * t->stride + n;
-            const int32x4_t low = vld1q_s32(gradient), high = vld1q_s32(gradient + 4);
-            largest = vmaxq_u32(largest, vreinterpretq_u32_s32(vabsq_s32(low)));
-            largest = vmaxq_u32(largest, vreinterpretq_u32_s32(vabsq_s32(high)));
-            if (!t->rule.apply) continue;
-            const uint16x8_t random = vmovl_u8(vld1_u8(t->random + m * t->stride + n));
-            const int32x4_t low_step = steps(low, &t->rule, vget_low_u16(random));
-            const int32x4_t high_step = steps(high, &t->rule, vget_high_u16(random));
-            int16_t *latent = t->latent + m * t->latent_stride + n;
-            const int16x8_t old = vld1q_s16(latent);
-            const int32x4_t low_w = vsubq_s32(vmovl_s16(vget_low_s16(old)), low_step);
-            const int32x4_t high_w = vsubq_s32(vmovl_s16(vget_high_s16(old)), high_step);
-            const int16x8_t w =
-                vmaxq_s16(vcombine_s16(vqmovn_s32(low_w), vqmovn_s32(high_w)), vdupq_n_s16(-32767));
-            vst1q_s16(latent, w);
-            t->bits[m * t->bits_stride + (n >> 3)] =
-                (uint8_t)vaddvq_u16(vandq_u16(vcgezq_s16(w), bit));
-        }
-    if (whole == t->n_columns) return vmaxvq_u32(largest);
-    binnet_update rest = *t;
-    rest.n_columns -= whole;
-    rest.latent += whole;
-    rest.bits += whole >> 3;
-    rest.gradient += whole;
-    rest.random += whole;
-    return vmaxvq_u32(largest) | binnet_kernels_portable.update(&rest);
+static void draw_bits(uint8_t *bits, const uint8_t *x, const uint8_t *random, uint32_t n,
+                      uint32_t mask) {
+    const uint8x16_t bit = vreinterpretq_u8_u64(vdupq_n_u64(0x8040201008040201u));
+    uint32_t i = 0;
+    for (; i + 16 <= n; i += 16) {
+        const uint8x16_t r = vandq_u8(vld1q_u8(random + i), vdupq_n_u8((uint8_t)mask));
+        const uint8x16_t drawn = vandq_u8(vcltq_u8(r, vld1q_u8(x + i)), bit);
+        bits[i / 8] = vaddv_u8(vget_low_u8(drawn));
+        bits[i / 8 + 1] = vaddv_u8(vget_high_u8(drawn));
+    }
+    if (i < n) binnet_kernels_portable.draw_bits(bits + i / 8, x + i, random + i, n - i, mask);
 }
 
 /* Four blocks at once. */
@@ -326,19 +326,51 @@ static void random_rows(uint8_t *bytes, const binnet_rng *rng, uint32_t row, uin
 #undef INJECT
 }
 
-static void power_of_two(uint8_t *codes, const uint8_t *x, const uint8_t *random, uint32_t n,
-                         uint32_t doubling) {
-    uint32_t i = 0;
-    for (; i + 16 <= n; i += 16) {
-        const uint8x16_t v = vshlq_u8(vld1q_u8(x + i), vdupq_n_s8((int8_t)doubling));
-        /* the bits below the leading one, but at least one bit: 127 shifted right by the zeros */
-        const int8x16_t right = vnegq_s8(vreinterpretq_s8_u8(vclzq_u8(v)));
-        const uint8x16_t mask = vorrq_u8(vshlq_u8(vdupq_n_u8(127), right), vdupq_n_u8(1));
-        const uint8x16_t half = vhaddq_u8(v, vandq_u8(vld1q_u8(random + i), mask));
-        vst1q_u8(codes + i, vsubq_u8(vdupq_n_u8(8), vclzq_u8(half)));
-    }
-    binnet_kernels_portable.power_of_two(codes + i, x + i, random + i, n - i, doubling);
+/* Four gradients as steps: a rounding shift by a negative number shifts right. */
+BINNET_INLINE int32x4_t steps(int32x4_t g, const binnet_rule *rule, uint16x4_t random) {
+    g = vminq_s32(vmaxq_s32(g, vdupq_n_s32(-rule->limit)), vdupq_n_s32(rule->limit));
+    g = vrshlq_s32(g, vdupq_n_s32(8 - rule->shift));
+    return vshrq_n_s32(vaddq_s32(g, vreinterpretq_s32_u32(vmovl_u16(random))), 8);
 }
+
+static uint32_t update(const binnet_update *t) {
+    const uint16x8_t bit = vmovl_u8(vcreate_u8(0x8040201008040201u));
+    const uint32_t whole = t->n_columns & ~7u;
+    uint32x4_t largest = vdupq_n_u32(0);
+    uint8_t bytes[64]; /* random, of 64 columns */
+    for (uint32_t m = 0; m < t->n_rows; ++m)
+        for (uint32_t n = 0; n < whole; n += 8) {
+            const int32_t *gradient = t->gradient + m * t->gradient_stride + n;
+            const int32x4_t low = vld1q_s32(gradient), high = vld1q_s32(gradient + 4);
+            largest = vmaxq_u32(largest, vreinterpretq_u32_s32(vabsq_s32(low)));
+            largest = vmaxq_u32(largest, vreinterpretq_u32_s32(vabsq_s32(high)));
+            if (!t->rule.apply) continue;
+            if (n % 64 == 0)
+                random_rows(bytes, &t->rng, t->first_row + m, 1, (t->first_column + n) >> 3, 8);
+            const uint16x8_t random = vmovl_u8(vld1_u8(bytes + n % 64));
+            const int32x4_t low_step = steps(low, &t->rule, vget_low_u16(random));
+            const int32x4_t high_step = steps(high, &t->rule, vget_high_u16(random));
+            int16_t *latent = t->latent + m * t->latent_stride + n;
+            const int16x8_t old = vld1q_s16(latent);
+            const int32x4_t low_w = vsubq_s32(vmovl_s16(vget_low_s16(old)), low_step);
+            const int32x4_t high_w = vsubq_s32(vmovl_s16(vget_high_s16(old)), high_step);
+            const int16x8_t w =
+                vmaxq_s16(vcombine_s16(vqmovn_s32(low_w), vqmovn_s32(high_w)), vdupq_n_s16(-32767));
+            vst1q_s16(latent, w);
+            t->bits[m * t->bits_stride + (n >> 3)] =
+                (uint8_t)vaddvq_u16(vandq_u16(vcgezq_s16(w), bit));
+        }
+    if (whole == t->n_columns) return vmaxvq_u32(largest);
+    binnet_update rest = *t;
+    rest.n_columns -= whole;
+    rest.latent += whole;
+    rest.bits += whole >> 3;
+    rest.gradient += whole;
+    rest.first_column += whole;
+    return vmaxvq_u32(largest) | binnet_kernels_portable.update(&rest);
+}
+
+/* ---- Bits ---------------------------------------------------------------------------------- */
 
 /* The counts of up to 31 vectors are added in bytes: 31 · 8 < 2^8. */
 static uint64_t xor_count(const uint64_t *a, const uint64_t *b, size_t n_words) {
@@ -373,19 +405,20 @@ BINNET_DEFINE_NORM()
 const binnet_kernels binnet_kernels_neon = {
     .name = "neon",
     .alignment = 64,
-    .unit_tile = TILE,
-    .column_tile = TILE,
-    .row_block = 8,
-    .packs = 1,
+    .plain_rows = 2,
+    .row_block = ROWS,
+    .panel_columns = COLUMNS,
+    .group = GROUP,
+    .index_bytes = INDEX_BYTES,
+    .table_bytes = ROWS * CHUNK * TABLE_BYTES,
     .xnor_columns = 1,
-    .forward = forward,
-    .backward = backward,
-    .interleave = interleave,
-    .pack_codes = pack_codes,
-    .outer = outer,
+    .plain = plain,
+    .pack = pack,
+    .select = select_packed,
+    .transpose = transpose,
+    .draw_bits = draw_bits,
     .update = update,
     .random = random_rows,
-    .power_of_two = power_of_two,
     .xnor = xnor,
     BINNET_NORM_KERNELS,
 };

@@ -12,52 +12,71 @@ static uint32_t bit(const uint8_t *bits, uint32_t i) {
     return (uint32_t)bits[i >> 3] >> (i & 7) & 1u;
 }
 
-/* sum of w · a = 2 · (sum of a where w is +1) - (sum of a). */
-static void forward(const binnet_tile *tile) {
-    for (uint32_t b = 0; b < tile->n_rows; ++b) {
-        const uint8_t *a = (const uint8_t *)tile->left + b * tile->left_stride;
-        int32_t total = 0;
-        for (uint32_t n = 0; n < tile->depth; ++n) total += a[n];
-        for (uint32_t u = 0; u < tile->n_columns; ++u) {
-            const uint8_t *bits = tile->bits + u * tile->bits_stride;
-            uint32_t positive = 0;
-            for (uint32_t n = 0; n < tile->depth; ++n) positive += a[n] & (0u - bit(bits, n));
-            tile->out[b * tile->out_stride + u] = (int32_t)(positive + positive) - total;
+static int32_t value(const uint8_t *row, int int8, uint32_t k) {
+    return int8 ? ((const int8_t *)row)[k] : row[k];
+}
+
+int32_t binnet_total(const uint8_t *row, int int8, uint32_t n) {
+    int32_t sum = 0;
+    for (uint32_t k = 0; k < n; ++k) sum += value(row, int8, k);
+    return sum;
+}
+
+/* A row of bits for each column: one sum after the other. */
+static void plain_columns(const binnet_select *t, const uint8_t *row, int32_t less, int32_t *sums,
+                          uint32_t first, uint32_t n) {
+    for (uint32_t c = 0; c < n; ++c) {
+        const uint8_t *bits = t->selector.bits + (first + c) * t->selector.stride;
+        int32_t sum = 0;
+        for (uint32_t k = 0; k < t->depth; ++k)
+            sum += value(row, t->int8, k) & -(int32_t)bit(bits, k);
+        sums[c] = t->signs ? sum + sum - less : sum;
+    }
+}
+
+/* A row of bits for each summand, which is added to the sums of all columns. */
+static void plain_summands(const binnet_select *t, const uint8_t *row, int32_t less, int32_t *sums,
+                           uint32_t first, uint32_t n) {
+    for (uint32_t c = 0; c < n; ++c) sums[c] = -less;
+    for (uint32_t k = 0; k < t->depth; ++k) {
+        const uint8_t *bits = t->selector.bits + k * t->selector.stride;
+        const int32_t once = value(row, t->int8, k), v = t->signs ? once + once : once;
+        if (v == 0) continue;
+        for (uint32_t c = 0; c < n; ++c) sums[c] += v & -(int32_t)bit(bits, first + c);
+    }
+}
+
+/* The sum by signs is 2 · (the sum of values whose bit is set) - (the sum of all). */
+void binnet_plain(const binnet_select *t, uint32_t panel_columns) {
+    for (uint32_t i = 0; i < t->n_rows; ++i) {
+        const uint8_t *row = t->values + i * t->stride;
+        const int32_t less = t->signs ? binnet_total(row, t->int8, t->depth) : 0;
+        int32_t *sums = t->sums + i * t->row_step;
+        for (uint32_t c = 0; c < t->n_columns; c += panel_columns, sums += t->panel_step) {
+            const uint32_t rest = t->n_columns - c, n = rest < panel_columns ? rest : panel_columns;
+            if (t->selector.by_column)
+                plain_columns(t, row, less, sums, c, n);
+            else
+                plain_summands(t, row, less, sums, c, n);
         }
     }
 }
 
-static void backward(const binnet_tile *tile) {
-    for (uint32_t b = 0; b < tile->n_rows; ++b) {
-        const int8_t *delta = (const int8_t *)tile->left + b * tile->left_stride;
-        int32_t *out = tile->out + b * tile->out_stride;
-        int32_t total = 0;
-        for (uint32_t m = 0; m < tile->depth; ++m) total += delta[m];
-        for (uint32_t n = 0; n < tile->n_columns; ++n) out[n] = -total;
-        for (uint32_t m = 0; m < tile->depth; ++m) {
-            const uint8_t *bits = tile->bits + m * tile->bits_stride;
-            const int32_t twice = delta[m] + delta[m];
-            if (twice == 0) continue;
-            for (uint32_t n = 0; n < tile->n_columns; ++n) out[n] += twice & -(int32_t)bit(bits, n);
-        }
-    }
+enum { COLUMNS = BINNET_UNIT_BLOCK };
+
+static void plain(const binnet_select *product) { binnet_plain(product, COLUMNS); }
+
+static void transpose(int8_t *out, size_t out_stride, const int8_t *in, size_t in_stride,
+                      uint32_t n_rows, uint32_t n_columns) {
+    for (uint32_t b = 0; b < n_rows; ++b)
+        for (uint32_t n = 0; n < n_columns; ++n) out[n * out_stride + b] = in[b * in_stride + n];
 }
 
-static void outer(const binnet_tile *tile) {
-    for (uint32_t m = 0; m < tile->n_rows; ++m) {
-        int32_t *out = tile->out + m * tile->out_stride;
-        memset(out, 0, tile->n_columns * sizeof *out);
-        for (uint32_t b = 0; b < tile->depth; ++b) {
-            const int32_t delta = ((const int8_t *)tile->left)[b * tile->left_stride + m];
-            const uint8_t *codes = tile->panel + b * tile->out_stride;
-            if (delta == 0) continue;
-            for (uint32_t n = 0; n < tile->n_columns; ++n) /* code 0 is the value 0 */
-                out[n] += (int32_t)((uint32_t)delta << codes[n]) & -(int32_t)(codes[n] != 0);
-        }
-        /* The codes are one more than the powers. Every sum is even, so no rounding happens
-         * here. */
-        for (uint32_t n = 0; n < tile->n_columns; ++n) out[n] = binnet_floor_shift(out[n], 1);
-    }
+static void draw_bits(uint8_t *bits, const uint8_t *x, const uint8_t *random, uint32_t n,
+                      uint32_t mask) {
+    memset(bits, 0, (n + 7) >> 3);
+    for (uint32_t i = 0; i < n; ++i)
+        bits[i >> 3] = (uint8_t)(bits[i >> 3] | ((random[i] & mask) < x[i]) << (i & 7));
 }
 
 static uint32_t update(const binnet_update *t) {
@@ -65,13 +84,15 @@ static uint32_t update(const binnet_update *t) {
     for (uint32_t m = 0; m < t->n_rows; ++m) {
         int16_t *latent = t->latent + m * t->latent_stride;
         uint8_t *bits = t->bits + m * t->bits_stride;
-        const int32_t *gradient = t->gradient + m * t->stride;
-        const uint8_t *random = t->random + m * t->stride;
+        const int32_t *gradient = t->gradient + m * t->gradient_stride;
+        uint8_t random[8];
         for (uint32_t n = 0; n < t->n_columns; ++n) {
             largest |= (uint32_t)binnet_abs(gradient[n]);
             if (!t->rule.apply) continue;
+            if ((n & 7) == 0)
+                binnet_rng_blocks(&t->rng, t->first_row + m, (t->first_column + n) >> 3, 1, random);
             const int32_t g = binnet_clamp(gradient[n], -t->rule.limit, t->rule.limit);
-            const int32_t step = binnet_stochastic(g, t->rule.shift, random[n]);
+            const int32_t step = binnet_stochastic(g, t->rule.shift, random[n & 7]);
             const int32_t w = binnet_clamp(latent[n] - step, -32767, 32767);
             const unsigned mask = 1u << (n & 7);
             latent[n] = (int16_t)w;
@@ -85,12 +106,6 @@ static void random_rows(uint8_t *bytes, const binnet_rng *rng, uint32_t row, uin
                         uint32_t first_block, uint32_t n_blocks) {
     for (uint32_t r = 0; r < n_rows; ++r, bytes += 8 * (size_t)n_blocks)
         binnet_rng_blocks(rng, row + r, first_block, n_blocks, bytes);
-}
-
-static void power_of_two(uint8_t *codes, const uint8_t *x, const uint8_t *random, uint32_t n,
-                         uint32_t doubling) {
-    for (uint32_t i = 0; i < n; ++i)
-        codes[i] = (uint8_t)binnet_power_code((uint32_t)x[i] << doubling, random[i]);
 }
 
 /* ---- Bits ---------------------------------------------------------------------------------- */
@@ -154,23 +169,20 @@ static void xnor(const binnet_xnor *t) {
 
 BINNET_DEFINE_NORM()
 
-/* Small tiles: on a microcontroller they are RAM. */
+/* Nothing is packed: on a microcontroller that would be RAM. */
 const binnet_kernels binnet_kernels_portable = {
     .name = "portable",
     .alignment = 8,
-    .unit_tile = 16,
-    .column_tile = 16,
+    .plain_rows = UINT32_MAX,
     .row_block = 4,
-    .packs = 0,
+    .panel_columns = COLUMNS,
+    .group = 1,
     .xnor_columns = 1,
-    .forward = forward,
-    .backward = backward,
-    .interleave = NULL,
-    .pack_codes = NULL,
-    .outer = outer,
+    .plain = plain,
+    .transpose = transpose,
+    .draw_bits = draw_bits,
     .update = update,
     .random = random_rows,
-    .power_of_two = power_of_two,
     .xnor = xnor,
     BINNET_NORM_KERNELS,
 };

@@ -169,16 +169,22 @@ binnet_status binnet_model_open(binnet_model *model, const void *bytes, size_t n
 
 /* ---- Predicting ---------------------------------------------------------------------------- */
 
-/* Scratch: sums and panel of the product, scores, and two activation buffers that take turns. */
+/* Scratch: a product's sums, packed bits and tables, scores, and two activation buffers that take
+ * turns. */
 typedef struct regions {
-    uint64_t scores, activations[2], end;
+    uint64_t panels, tables, scores, activations[2], end;
 } regions;
 
 static regions divide_scratch(const binnet_model *model, uint64_t n_rows) {
-    const uint64_t mask = model->kernels->alignment - 1;
+    const binnet_kernels *k = model->kernels;
+    const uint64_t mask = k->alignment - 1;
     const uint64_t hidden = (n_rows * model->max_hidden + mask) & ~mask;
+    const uint32_t widest =
+        model->max_hidden > model->n_classes ? model->max_hidden : model->n_classes;
     regions r;
-    r.scores = binnet_gemm_forward_scratch(model->kernels, (uint32_t)n_rows, model->max_fan_in);
+    r.panels = (n_rows * binnet_padded(k, widest) * sizeof(int32_t) + mask) & ~mask;
+    r.tables = r.panels + binnet_gemm_panels(k, (uint32_t)n_rows, widest, model->max_fan_in);
+    r.scores = r.tables + binnet_gemm_scratch(k, 0);
     r.activations[0] = (r.scores + n_rows * model->n_classes * sizeof(int32_t) + mask) & ~mask;
     r.activations[1] = r.activations[0] + hidden;
     r.end = r.activations[1] + (model->n_layers > 2 ? hidden : 0);
@@ -190,13 +196,6 @@ size_t binnet_model_scratch_size(const binnet_model *model, uint32_t n_rows) {
     return n > SIZE_MAX ? SIZE_MAX : (size_t)n;
 }
 
-typedef struct stage {
-    view layer;
-    const binnet_kernels *kernels;
-    uint8_t *activation; /* [n_rows][units] of a hidden layer */
-    int32_t *scores;     /* [n_rows][units] of the last */
-} stage;
-
 /* The score in 1/256 of the activation unit. */
 static int32_t score(int32_t centred, const unit *u) {
     const int32_t k = u->scale.shift - 8;
@@ -205,43 +204,41 @@ static int32_t score(int32_t centred, const unit *u) {
     return binnet_shift(v, k) + u->bias;
 }
 
-/* Sums of a hidden layer's units to activations. */
-static void activate(const stage *s, const binnet_result *z, uint32_t column, uint32_t n) {
-    const uint32_t first = z->first_column + column;
-    int32_t mean[BINNET_UNIT_BLOCK], bias[BINNET_UNIT_BLOCK];
-    binnet_scale scale[BINNET_UNIT_BLOCK];
-    const binnet_norm_job job = {.z = z->sums + column,
-                                 .z_stride = z->stride,
-                                 .n_rows = z->n_rows,
-                                 .mean = mean,
-                                 .bias = bias,
-                                 .scale = scale,
-                                 .activation = s->activation + first,
-                                 .stride = s->layer.units};
-    for (uint32_t u = 0; u < n; ++u) {
-        const unit here = get_unit(&s->layer, first + u);
-        mean[u] = here.mean;
-        bias[u] = binnet_bias(here.bias);
-        scale[u] = here.scale;
-    }
-    s->kernels->normalise(&job, n);
-}
-
-static void finish_hidden(void *context, const binnet_result *z) {
-    for (uint32_t column = 0; column < z->n_columns; column += BINNET_UNIT_BLOCK) {
-        const uint32_t rest = z->n_columns - column;
-        activate(context, z, column, rest < BINNET_UNIT_BLOCK ? rest : BINNET_UNIT_BLOCK);
+/* Sums of a hidden layer to activations [n_rows][units]. */
+static void activate(const binnet_kernels *kernels, const view *layer, const int32_t *sums,
+                     uint32_t n_rows, uint8_t *activation) {
+    for (uint32_t first = 0; first < layer->units; first += BINNET_UNIT_BLOCK) {
+        const uint32_t rest = layer->units - first;
+        const uint32_t n = rest < BINNET_UNIT_BLOCK ? rest : BINNET_UNIT_BLOCK;
+        int32_t mean[BINNET_UNIT_BLOCK], bias[BINNET_UNIT_BLOCK];
+        binnet_scale scale[BINNET_UNIT_BLOCK];
+        const binnet_norm_job job = {.z = binnet_sums_at(kernels, sums, n_rows, first),
+                                     .z_stride = kernels->panel_columns,
+                                     .n_rows = n_rows,
+                                     .mean = mean,
+                                     .bias = bias,
+                                     .scale = scale,
+                                     .activation = activation + first,
+                                     .stride = layer->units};
+        for (uint32_t u = 0; u < n; ++u) {
+            const unit here = get_unit(layer, first + u);
+            mean[u] = here.mean;
+            bias[u] = binnet_bias(here.bias);
+            scale[u] = here.scale;
+        }
+        kernels->normalise(&job, n);
     }
 }
 
-static void finish_scores(void *context, const binnet_result *z) {
-    const stage *s = context;
-    for (uint32_t i = 0; i < z->n_columns; ++i) {
-        const uint32_t m = z->first_column + i;
-        const unit u = get_unit(&s->layer, m);
-        for (uint32_t b = 0; b < z->n_rows; ++b)
-            s->scores[(size_t)b * s->layer.units + m] =
-                score(z->sums[b * z->stride + i] - u.mean, &u);
+/* Sums of the last layer to scores [n_rows][units]. */
+static void make_scores(const binnet_kernels *kernels, const view *layer, const int32_t *sums,
+                        uint32_t n_rows, int32_t *scores) {
+    for (uint32_t m = 0; m < layer->units; ++m) {
+        const unit u = get_unit(layer, m);
+        const int32_t *z = binnet_sums_at(kernels, sums, n_rows, m);
+        for (uint32_t b = 0; b < n_rows; ++b)
+            scores[(size_t)b * layer->units + m] =
+                score(z[(size_t)b * kernels->panel_columns] - u.mean, &u);
     }
 }
 
@@ -255,29 +252,29 @@ static uint16_t best_class(const int32_t *scores, uint32_t n_classes) {
 /* Rows to scores, through all layers. */
 static void run(const binnet_model *model, const uint8_t *x, uint32_t n_rows, int32_t *scores,
                 uint8_t *scratch, const regions *r) {
-    stage s = {first_layer(model->bytes), model->kernels, NULL, scores};
-    binnet_input input = {x, model->n_features, 0};
+    view layer = first_layer(model->bytes);
+    binnet_gemm gemm = {.kernels = model->kernels,
+                        .values = x,
+                        .stride = model->n_features,
+                        .signs = 1,
+                        .n_rows = n_rows,
+                        .sums = (int32_t *)(void *)scratch,
+                        .panels = scratch + r->panels,
+                        .scratch = scratch + r->tables,
+                        .scratch_bytes = (size_t)(r->scores - r->tables)};
     for (;;) {
-        const int last = s.layer.index + 1 == model->n_layers;
-        s.activation = scratch + r->activations[s.layer.index & 1];
-        binnet_gemm gemm;
-        gemm.kernels = model->kernels;
-        gemm.parallel = NULL;
-        gemm.scratch = scratch;
-        gemm.scratch_bytes = (size_t)r->scores;
-        gemm.bits = s.layer.bits;
-        gemm.bits_stride = row_bytes(s.layer.fan_in);
-        gemm.fan_in = s.layer.fan_in;
-        gemm.units = s.layer.units;
-        gemm.n_rows = n_rows;
-        gemm.epilogue = last ? finish_scores : finish_hidden;
-        gemm.context = &s;
-        binnet_gemm_forward(&gemm, input);
-        if (last) return;
-        input.data = s.activation;
-        input.stride = s.layer.units;
-        s.layer = next_layer(model->bytes, &s.layer);
+        gemm.selector = (binnet_selector){layer.bits, row_bytes(layer.fan_in), 1};
+        gemm.n_columns = layer.units;
+        gemm.depth = layer.fan_in;
+        binnet_gemm_run(&gemm);
+        if (layer.index + 1 == model->n_layers) break;
+        uint8_t *activation = scratch + r->activations[layer.index & 1];
+        activate(model->kernels, &layer, gemm.sums, n_rows, activation);
+        gemm.values = activation;
+        gemm.stride = layer.units;
+        layer = next_layer(model->bytes, &layer);
     }
+    make_scores(model->kernels, &layer, gemm.sums, n_rows, scores);
 }
 
 /* The most rows at a time that fit the scratch, 0 if none do. */

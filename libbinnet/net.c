@@ -45,9 +45,13 @@ static binnet_status check_config(const binnet_config *config) {
     return BINNET_OK;
 }
 
+static uint64_t max64(uint64_t a, uint64_t b) { return a > b ? a : b; }
+
 /* Places everything; with no base, only measures, on a net and layers of the caller's stack. */
 static void plan_net(binnet_net *net, const binnet_config *config, binnet_planner *planner) {
-    uint64_t widest = 0, sums = 0, scratch = 0, interleaved = 0;
+    const binnet_kernels *k = net->kernels;
+    const uint64_t batch = net->batch_size;
+    uint64_t widest = 0, deepest = 0, n_units = 0, panels = 0;
     uint32_t fan_in = config->n_features;
     binnet_layer_state measured;
     for (uint32_t i = 0; i < config->n_layers; ++i) {
@@ -61,21 +65,30 @@ static void plan_net(binnet_net *net, const binnet_config *config, binnet_planne
         layer->weight_exponent = -1;
         layer->bias_exponent = -1;
         layer->type->plan(net, layer, planner);
-        const uint64_t here =
-            binnet_gemm_scratch(net->kernels, net->batch_size, fan_in, layer->units);
-        const uint64_t packed =
-            binnet_gemm_interleaved_bytes(net->kernels, net->batch_size, layer->units);
-        if (layer->units > widest) widest = layer->units;
-        if (here > scratch) scratch = here;
-        if (packed > interleaved) interleaved = packed;
-        sums += 2 * sizeof(int64_t) * (uint64_t)layer->units;
+        panels = max64(panels, binnet_gemm_panels(k, net->batch_size, layer->units, fan_in));
+        panels = max64(panels, binnet_gemm_panels(k, net->batch_size, fan_in, layer->units));
+        panels = max64(panels, binnet_gemm_panels(k, layer->units, fan_in, net->batch_size));
+        widest = max64(widest, layer->units);
+        deepest = max64(deepest, fan_in);
+        n_units += layer->units;
         fan_in = layer->units;
     }
-    const uint64_t errors = widest * net->batch_size * sizeof *net->error;
     net->targets = binnet_plan(planner, fan_in);
-    net->error = binnet_plan(planner, errors > sums ? errors : sums);
-    net->interleaved = binnet_plan(planner, interleaved);
+    /* One after the other in a step: sums forward, errors backward. */
+    const uint64_t z = batch * binnet_padded(k, widest) * sizeof *net->z;
+    const uint64_t errors = (batch * widest * sizeof *net->error + 7) & ~(uint64_t)7;
+    const uint64_t forwards = z + 2 * n_units * sizeof *net->calibration;
+    uint8_t *shared = binnet_plan(planner, max64(forwards, errors + batch * widest));
+    if (shared) {
+        net->z = (int32_t *)(void *)shared;
+        net->calibration = (int64_t *)(void *)(shared + z);
+        net->error = (int16_t *)(void *)shared;
+        net->transposed = (int8_t *)(shared + errors);
+    }
+    net->input_bits = binnet_plan(planner, batch * ((deepest + 7) / 8));
     net->peaks = binnet_plan(planner, net->parallel.n_workers * sizeof *net->peaks);
+    net->panels = binnet_plan(planner, panels);
+    const uint64_t scratch = binnet_gemm_scratch(k, (uint32_t)deepest);
     net->scratch = binnet_plan(planner, net->parallel.n_workers * scratch);
     net->scratch_bytes = (size_t)scratch;
 }
@@ -150,9 +163,9 @@ binnet_status binnet_net_init(binnet_net **net, void *arena, size_t n_bytes,
 /* ---- Passes -------------------------------------------------------------------------------- */
 
 static binnet_input layer_input(const binnet_net *net, uint32_t i, const uint8_t *x) {
-    const binnet_input features = {x, net->n_features, 0};
+    const binnet_input features = {x, net->n_features, 255};
     if (i == 0) return features;
-    const binnet_input activations = {net->layers[i - 1].activation, net->layers[i - 1].units, 1};
+    const binnet_input activations = {net->layers[i - 1].activation, net->layers[i - 1].units, 31};
     return activations;
 }
 
@@ -191,7 +204,7 @@ binnet_status binnet_net_calibrate(binnet_net *net, const uint8_t *x, uint32_t n
     if (!net || !x || n_rows < 2 || n_rows > net->batch_size || net->n_calibrations == 65535)
         return BINNET_ERR_ARGUMENT;
     if (net->n_calibrations == 0) {
-        int64_t *sums = (int64_t *)(void *)net->error;
+        int64_t *sums = net->calibration;
         for (uint32_t i = 0; i < net->n_layers; ++i) {
             binnet_layer_state *layer = &net->layers[i];
             memset(sums, 0, 2 * sizeof *sums * layer->units);

@@ -38,14 +38,14 @@ static void total_error(void (*loop)(const binnet_error_job *, uint32_t), binnet
     }
 }
 
-static void forward_block(const binnet_kernels *kernels, binnet_layer_state *layer,
-                          const binnet_result *z, uint32_t column, uint32_t n, int calibrate) {
-    const uint32_t first = z->first_column + column;
+void binnet_norm_forward(const binnet_kernels *kernels, binnet_layer_state *layer, const int32_t *z,
+                         size_t z_stride, uint32_t n_rows, uint32_t first, uint32_t n,
+                         int calibrate) {
     int64_t total[BINNET_UNIT_BLOCK];
     int32_t sum[BINNET_UNIT_BLOCK], mean[BINNET_UNIT_BLOCK], bias[BINNET_UNIT_BLOCK];
-    const binnet_norm_job job = {.z = z->sums + column,
-                                 .z_stride = z->stride,
-                                 .n_rows = z->n_rows,
+    const binnet_norm_job job = {.z = z,
+                                 .z_stride = z_stride,
+                                 .n_rows = n_rows,
                                  .sum = sum,
                                  .mean = mean,
                                  .bias = bias,
@@ -55,13 +55,13 @@ static void forward_block(const binnet_kernels *kernels, binnet_layer_state *lay
                                  .stride = layer->units};
     total_norm(kernels->sums, job, n, total);
     for (uint32_t u = 0; u < n; ++u) {
-        mean[u] = (int32_t)binnet_divide(total[u], z->n_rows);
+        mean[u] = (int32_t)binnet_divide(total[u], n_rows);
         bias[u] = binnet_bias(layer->bias[first + u]);
     }
     total_norm(kernels->deviations, job, n, total);
     for (uint32_t u = 0; u < n; ++u) {
         const int64_t twenty = (total[u] << 4) + (total[u] << 2); /* 16 · 5/4 */
-        const uint32_t s = (uint32_t)binnet_divide(twenty, z->n_rows);
+        const uint32_t s = (uint32_t)binnet_divide(twenty, n_rows);
         const uint32_t s16 = s < 16 ? 16 : s;
         layer->scale[first + u] = binnet_two_power(target_of(layer, first + u), s16);
         if (calibrate) {
@@ -70,14 +70,6 @@ static void forward_block(const binnet_kernels *kernels, binnet_layer_state *lay
         }
     }
     kernels->normalise(&job, n);
-}
-
-void binnet_norm_forward(const binnet_kernels *kernels, binnet_layer_state *layer,
-                         const binnet_result *z, int calibrate) {
-    for (uint32_t column = 0; column < z->n_columns; column += BINNET_UNIT_BLOCK) {
-        forward_block(kernels, layer, z, column, block(column, z->n_columns, BINNET_UNIT_BLOCK),
-                      calibrate);
-    }
 }
 
 int32_t binnet_norm_backward(const binnet_kernels *kernels, binnet_layer_state *layer,

@@ -21,24 +21,36 @@ enum { SPINS = 4000 };
 /* A task number that no job has. */
 #define NO_TASK 0xffffffffu
 
+/* A thread's share of a job: the job's number in the high half, the share's next task in the low. Any
+ * thread takes a task by raising the ticket it has seen, which fails if the job is another by then.
+ * Each has a cache line of its own. */
+enum { CACHE_LINE = 64 };
+
+typedef struct share {
+    uint64_t ticket;
+    char padding[CACHE_LINE - sizeof(uint64_t)];
+} share;
+
 struct pybinnet_pool {
     pthread_mutex_t lock;
     pthread_cond_t wake;     /* workers: there are tasks, or it is over */
     pthread_cond_t finished; /* caller: the last task is done */
     pid_t owner;
     uint32_t n_threads;
-    /* Shared without the lock. The ticket is the job's number in the high half and its next task in
-     * the low. A thread takes a task by raising the ticket it has seen, which fails if the job is
-     * another by then. */
-    uint64_t ticket;
+    uint32_t n_workers;
+    pthread_t *threads;
+    /* Shared without the lock: what changes while tasks are done stands apart from what every one of
+     * them reads. */
+    uint32_t job;
     uint32_t n_tasks;
-    uint32_t n_done;
     binnet_task task;
     void *context;
     int n_sleeping;
     int caller_sleeps;
     int stop;
-    pthread_t threads[];
+    uint32_t n_done;
+    char padding[CACHE_LINE];
+    share shares[];
 };
 
 static void pause_briefly(void) {
@@ -52,26 +64,42 @@ static void pause_briefly(void) {
 #define LOAD(p) __atomic_load_n(p, __ATOMIC_SEQ_CST)
 #define STORE(p, v) __atomic_store_n(p, v, __ATOMIC_SEQ_CST)
 
-/* Takes and does tasks of the present job until none is left. */
-static void work(pybinnet_pool *pool, uint32_t worker) {
-    uint64_t ticket = LOAD(&pool->ticket);
+/* The first task of a worker's share. */
+static uint32_t first_task(const pybinnet_pool *pool, uint32_t n_tasks, uint32_t worker) {
+    return (uint32_t)((uint64_t)n_tasks * worker / pool->n_workers);
+}
+
+/* Takes and does the tasks of one share until none is left. Returns how many it did. */
+static uint32_t work_on(pybinnet_pool *pool, uint32_t owner, uint32_t worker) {
+    uint64_t ticket = LOAD(&pool->shares[owner].ticket);
+    uint32_t n_done = 0;
     for (;;) {
         const uint32_t n_tasks = LOAD(&pool->n_tasks);
         const binnet_task task = LOAD(&pool->task);
         void *const context = LOAD(&pool->context);
         const uint32_t t = (uint32_t)ticket;
-        if (t >= n_tasks) return;
-        if (!__atomic_compare_exchange_n(&pool->ticket, &ticket, ticket + 1, 0, __ATOMIC_SEQ_CST,
-                                         __ATOMIC_SEQ_CST))
+        if (t >= first_task(pool, n_tasks, owner + 1)) return n_done;
+        if (!__atomic_compare_exchange_n(&pool->shares[owner].ticket, &ticket, ticket + 1, 0,
+                                         __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
             continue; /* `ticket` is what it is now */
         task(context, t, worker);
-        if (__atomic_add_fetch(&pool->n_done, 1, __ATOMIC_SEQ_CST) == n_tasks &&
-            LOAD(&pool->caller_sleeps)) {
-            pthread_mutex_lock(&pool->lock);
-            pthread_cond_signal(&pool->finished);
-            pthread_mutex_unlock(&pool->lock);
-        }
+        ++n_done;
         ++ticket;
+    }
+}
+
+/* A worker's own share first, the same rows or units at every step, which its caches hold; then what
+ * others have left. All are reported at once: cores that take turns at a counter wait for it. */
+static void work(pybinnet_pool *pool, uint32_t worker) {
+    uint32_t n_done = 0;
+    for (uint32_t i = 0; i < pool->n_workers; ++i)
+        n_done += work_on(pool, (worker + i) % pool->n_workers, worker);
+    if (n_done == 0) return;
+    if (__atomic_add_fetch(&pool->n_done, n_done, __ATOMIC_SEQ_CST) == LOAD(&pool->n_tasks) &&
+        LOAD(&pool->caller_sleeps)) {
+        pthread_mutex_lock(&pool->lock);
+        pthread_cond_signal(&pool->finished);
+        pthread_mutex_unlock(&pool->lock);
     }
 }
 
@@ -83,21 +111,21 @@ typedef struct start {
 static void *serve(void *argument) {
     const start s = *(start *)argument;
     pybinnet_pool *pool = s.pool;
-    uint64_t job = 0; /* the last one served */
+    uint32_t job = 0; /* the last one served */
     free(argument);
     for (;;) {
-        for (int i = 0; i < SPINS && LOAD(&pool->ticket) >> 32 == job && !LOAD(&pool->stop); ++i)
+        for (int i = 0; i < SPINS && LOAD(&pool->job) == job && !LOAD(&pool->stop); ++i)
             pause_briefly();
-        if (LOAD(&pool->ticket) >> 32 == job) {
+        if (LOAD(&pool->job) == job) {
             pthread_mutex_lock(&pool->lock);
             __atomic_add_fetch(&pool->n_sleeping, 1, __ATOMIC_SEQ_CST);
-            while (LOAD(&pool->ticket) >> 32 == job && !LOAD(&pool->stop))
+            while (LOAD(&pool->job) == job && !LOAD(&pool->stop))
                 pthread_cond_wait(&pool->wake, &pool->lock);
             __atomic_sub_fetch(&pool->n_sleeping, 1, __ATOMIC_SEQ_CST);
             pthread_mutex_unlock(&pool->lock);
         }
         if (LOAD(&pool->stop)) return NULL;
-        job = LOAD(&pool->ticket) >> 32;
+        job = LOAD(&pool->job);
         work(pool, s.worker);
     }
 }
@@ -111,13 +139,16 @@ void pybinnet_pool_run(void *handle, uint32_t n_workers, uint32_t n_tasks, binne
         return;
     }
     /* Closed while it changes: else a late thread could take a new task by an old ticket. */
-    const uint64_t job = LOAD(&pool->ticket) >> 32;
-    STORE(&pool->ticket, (job + 1) << 32 | NO_TASK);
+    const uint64_t job = LOAD(&pool->job) + 1u;
+    for (uint32_t w = 0; w < pool->n_workers; ++w)
+        STORE(&pool->shares[w].ticket, (uint64_t)job << 32 | NO_TASK);
     STORE(&pool->task, task);
     STORE(&pool->context, context);
     STORE(&pool->n_done, 0);
     STORE(&pool->n_tasks, n_tasks);
-    STORE(&pool->ticket, (job + 2) << 32);
+    for (uint32_t w = 0; w < pool->n_workers; ++w)
+        STORE(&pool->shares[w].ticket, job << 32 | first_task(pool, n_tasks, w));
+    STORE(&pool->job, (uint32_t)job);
     if (LOAD(&pool->n_sleeping)) {
         pthread_mutex_lock(&pool->lock);
         pthread_cond_broadcast(&pool->wake);
@@ -144,12 +175,20 @@ void pybinnet_pool_free(pybinnet_pool *pool) {
     pthread_cond_destroy(&pool->wake);
     pthread_cond_destroy(&pool->finished);
     pthread_mutex_destroy(&pool->lock);
+    free(pool->threads);
     free(pool);
 }
 
 pybinnet_pool *pybinnet_pool_new(uint32_t n_workers) {
-    pybinnet_pool *pool = calloc(1, sizeof *pool + n_workers * sizeof *pool->threads);
+    const size_t n_bytes = sizeof(pybinnet_pool) + n_workers * sizeof(share);
+    pybinnet_pool *pool = calloc(1, n_bytes);
     if (!pool) return NULL;
+    pool->threads = calloc(n_workers, sizeof *pool->threads);
+    if (!pool->threads) {
+        free(pool);
+        return NULL;
+    }
+    pool->n_workers = n_workers;
     pool->owner = getpid();
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->wake, NULL);

@@ -184,7 +184,7 @@ def features(x, n_features, batch_size):
 class Trace:
     """What the backward pass needs of one layer's forward pass."""
 
-    x: np.ndarray  # [B][N] of the outer product: features, or twice the activations
+    x: np.ndarray  # [B][N] layer input: features, or activations of the layer before
     w: np.ndarray  # [M][N] propagated weights, ±1
     mu: np.ndarray
     s16: np.ndarray
@@ -198,16 +198,15 @@ class Trace:
 
 
 def forward(layers, x):
-    traces, a = [], x
+    traces = []
     for layer in layers:
         w = np.where(layer.W >= 0, integers(1), integers(-1))
-        z = bounded(a @ w.T, 1 << 24)
+        z = bounded(x @ w.T, 1 << 24)
         mu, s16 = statistics(z)
         scale = two_power(layer.T, s16)
         z_hat = normalise(z - mu, scale)
         traces.append(Trace(x, w, mu, s16, scale, z_hat, add_bias(z_hat, layer.beta)))
-        a = traces[-1].a
-        x = 2 * a
+        x = traces[-1].a
     return traces
 
 
@@ -250,10 +249,14 @@ def weights_backward(delta, w):
     return clamp(shift(D, bitlen(127 * M) - 15), -32767, 32767)
 
 
-def stochastic_power(x, r):
-    """Section 7, step 1: a power of two or 0, of expectation x / 2."""
-    u = x + (r & ((1 << np.maximum(bitlen(x) - 1, 1)) - 1)) >> 1
-    return (1 << bitlen(u)) >> 1
+def feature_bits(x, r):
+    """Section 7, step 1: 1 or 0, of expectation x / 256."""
+    return integers(r < x)
+
+
+def activation_bits(a, r):
+    """Section 7, step 1: 1 or 0, of expectation min(1, a / 32)."""
+    return integers((r & 31) < a)
 
 
 def clipped_step(gradient, e, k, r):
@@ -328,8 +331,9 @@ class ReferenceNet:
             delta = quantise_error(e, trace.scale, self._random(ERROR, index, *e.shape))
             if index > 0:
                 g = weights_backward(delta, trace.w)
-            p = stochastic_power(trace.x, self._random(OUTER, index, *trace.x.shape))
-            self._update(index, bounded(delta.T @ p, 1 << 29), d_beta, h)
+            random_bits = activation_bits if index > 0 else feature_bits
+            s = random_bits(trace.x, self._random(OUTER, index, *trace.x.shape))
+            self._update(index, bounded(delta.T @ s, 1 << 22), d_beta, h)
         self.step += 1
         return loss
 

@@ -138,7 +138,7 @@ def test_forward_normalises_to_the_target():
         deviation = 1.25 * np.abs(trace.z_hat).mean(axis=0)
         assert np.all(np.abs(deviation / T - 1) < 0.15)
     assert np.array_equal(hidden.a, np.clip(hidden.y, 0, 127))
-    assert np.array_equal(output.x, 2 * hidden.a)
+    assert np.array_equal(output.x, hidden.a)
     offset = np.floor(net.layers[0].beta / 256 + 0.5)
     assert np.all(hidden.y - hidden.z_hat == offset)
     assert offset.any()
@@ -228,13 +228,15 @@ def test_weights_backward():
     assert full.tolist() == [[32766]]
 
 
-def test_stochastic_power_is_unbiased():
-    x = np.arange(256, dtype=np.int64)[:, None]
-    p = ref.stochastic_power(x, BYTES)
-    assert np.array_equal(2 * p.sum(axis=1), 256 * x[:, 0])
-    assert np.all(p & (p - 1) == 0)
-    assert p.max() == 128
-    assert np.all((p <= x) & (4 * p >= x - 1))
+def test_random_bits_have_the_expectation_of_the_text():
+    x, a = BYTES, np.arange(128, dtype=np.int64)
+    for bits, ones in (
+        (ref.feature_bits(x[:, None], BYTES), x),  # x / 256
+        (ref.activation_bits(a[:, None], BYTES), np.minimum(256, 8 * a)),  # min(1, a / 32)
+    ):
+        assert bits.shape == (len(ones), 256)
+        assert set(bits.ravel().tolist()) == {0, 1}
+        assert bits.sum(axis=1).tolist() == ones.tolist()
 
 
 def test_update_lags_one_step_and_is_clipped():
@@ -282,6 +284,23 @@ def test_streams_of_a_step(monkeypatch):
         expected |= {(1, 1, 4, index, M, N), (1, 1, 5, index, 1, M)}
     assert set(calls) == expected
     assert len(calls) == len(expected)
+
+
+def test_outer_product_of_a_step(monkeypatch):
+    """G, which `exponent` sees, from δ and the random bytes; bits of features in layer 0 only."""
+    net = ref.ReferenceNet(7, [5, 4, 2], 16, seed=1)
+    step_of_three_layers(net)
+    traces, forward = [], ref.forward
+    monkeypatch.setattr(ref, "forward", lambda *a: traces.extend(forward(*a)) or traces)
+    quantise = ref.quantise_error
+    errors, exponents = spied(monkeypatch, "quantise_error"), spied(monkeypatch, "exponent")
+    step_of_three_layers(net)
+    for index, arguments, (G, _) in zip((2, 1, 0), errors, exponents[::2], strict=True):
+        delta, x = quantise(*arguments), traces[index].x
+        r = ref.random_bytes(1, 1, 2, index, *x.shape)
+        s = (r if index == 0 else r % 32) < x
+        assert np.array_equal(G, np.einsum("bm,bn->mn", delta, s))
+        assert G.any()
 
 
 def test_a_short_batch_counts_its_own_rows():
