@@ -42,10 +42,21 @@ AVX512 BINNET_INLINE int64_t load_word(const uint8_t *row, uint32_t at, uint32_t
 AVX512 BINNET_INLINE __m512i load_groups(const binnet_selector *selector, uint32_t column,
                                          uint32_t end, uint32_t at, uint32_t n_bytes) {
     const __m512i shifts = _mm512_set1_epi64(0x221d18130e09043f); /* 63, 4, 9, 14 ... 34 */
-    int64_t words[8] = {0};
-    for (uint32_t i = 0; i < 8 && column + i < end; ++i)
-        words[i] = load_word(selector->bits + (column + i) * selector->stride, at, n_bytes);
-    return _mm512_multishift_epi64_epi8(shifts, _mm512_loadu_si512(words));
+    const size_t stride = selector->stride;
+    const uint8_t *bits = selector->bits + column * stride;
+    __m512i words;
+    if (column + 8 <= end && at + 8 <= n_bytes) {
+#define WORD(i) load_word(bits + (i) * stride, at, at + 8)
+        words = _mm512_setr_epi64(WORD(0), WORD(1), WORD(2), WORD(3), WORD(4), WORD(5), WORD(6),
+                                  WORD(7));
+#undef WORD
+    } else {
+        int64_t some[8] = {0};
+        for (uint32_t i = 0; i < 8 && column + i < end; ++i)
+            some[i] = load_word(bits + i * stride, at, n_bytes);
+        words = _mm512_loadu_si512(some);
+    }
+    return _mm512_multishift_epi64_epi8(shifts, words);
 }
 
 AVX512 static void pack_by_column(uint8_t *panel, const binnet_selector *selector, uint32_t column,
