@@ -252,28 +252,50 @@ AVX512 static void select_packed(const binnet_select *t) {
         select_all(0, t);
 }
 
-/* Few rows do not pay for packing: the bits of a unit are spread to ±1 bytes where they are used. */
-enum { UNITS_AT_ONCE = 4 };
+/* Few rows do not pay for packing: the bits of a unit choose bytes where they are used. */
+enum { UNITS_AT_ONCE = 8 };
 
-AVX512 BINNET_INLINE void dot_units(const uint32_t n_units, const binnet_select *t, uint32_t row,
-                                    uint32_t unit) {
+/* The total of each of 16 registers, in its lane. */
+AVX512 BINNET_INLINE __m512i total_each(const __m512i s[16]) {
+    __m512i t[8], u[4];
+    for (int i = 0; i < 8; ++i)
+        t[i] = _mm512_add_epi32(_mm512_unpacklo_epi32(s[2 * i], s[2 * i + 1]),
+                                _mm512_unpackhi_epi32(s[2 * i], s[2 * i + 1]));
+    for (int i = 0; i < 4; ++i)
+        u[i] = _mm512_add_epi32(_mm512_unpacklo_epi64(t[2 * i], t[2 * i + 1]),
+                                _mm512_unpackhi_epi64(t[2 * i], t[2 * i + 1]));
+    const __m512i low = _mm512_add_epi32(_mm512_shuffle_i32x4(u[0], u[1], 0x44),
+                                         _mm512_shuffle_i32x4(u[0], u[1], 0xee));
+    const __m512i high = _mm512_add_epi32(_mm512_shuffle_i32x4(u[2], u[3], 0x44),
+                                          _mm512_shuffle_i32x4(u[2], u[3], 0xee));
+    return _mm512_add_epi32(_mm512_shuffle_i32x4(low, high, 0x88),
+                            _mm512_shuffle_i32x4(low, high, 0xdd));
+}
+
+/* The lanes of n_units sums, the caller's constant: a byte counts +1 where the bit is 1, else -1. */
+AVX512 BINNET_INLINE void dot_units(const uint32_t n_units, __m512i *sums, const binnet_select *t,
+                                    uint32_t row, uint32_t unit) {
     const __m512i plus = _mm512_set1_epi8(1), minus = _mm512_set1_epi8(-1);
     const uint8_t *values = t->values + row * t->stride;
     const uint8_t *bits = t->selector.bits + unit * t->selector.stride;
-    const uint32_t n_bytes = (t->depth + 7) / 8;
-    __m512i sums[UNITS_AT_ONCE];
-    for (uint32_t i = 0; i < n_units; ++i) sums[i] = _mm512_setzero_si512();
-    for (uint32_t n = 0; n < t->depth; n += 64) {
-        const __m512i v = _mm512_maskz_loadu_epi8(first_bits(t->depth - n), values + n);
+    const size_t stride = t->selector.stride;
+    const uint32_t whole = t->depth & ~63u, n_bytes = (t->depth + 7) / 8;
+    __m512i s[UNITS_AT_ONCE];
+    for (uint32_t i = 0; i < n_units; ++i) s[i] = _mm512_setzero_si512();
+    for (uint32_t n = 0; n < whole; n += 64) {
+        const __m512i v = _mm512_loadu_si512(values + n);
         BINNET_UNROLL
         for (uint32_t i = 0; i < n_units; ++i) {
-            const __mmask64 word =
-                (__mmask64)load_word(bits + i * t->selector.stride, n / 8, n_bytes);
-            sums[i] = _mm512_dpbusd_epi32(sums[i], v, _mm512_mask_blend_epi8(word, minus, plus));
+            uint64_t word;
+            memcpy(&word, bits + i * stride + n / 8, 8);
+            s[i] = _mm512_dpbusd_epi32(s[i], v, _mm512_mask_blend_epi8(word, minus, plus));
         }
     }
-    int32_t *out = t->sums + unit / COLUMNS * t->panel_step + row * t->row_step + unit % COLUMNS;
-    for (uint32_t i = 0; i < n_units; ++i) out[i] = _mm512_reduce_add_epi32(sums[i]);
+    const __m512i v = _mm512_maskz_loadu_epi8(first_bits(t->depth - whole), values + whole);
+    for (uint32_t i = 0; i < n_units; ++i) {
+        const __mmask64 word = (__mmask64)load_word(bits + i * stride, whole / 8, n_bytes);
+        sums[i] = _mm512_dpbusd_epi32(s[i], v, _mm512_mask_blend_epi8(word, minus, plus));
+    }
 }
 
 AVX512 static void plain(const binnet_select *t) {
@@ -281,12 +303,19 @@ AVX512 static void plain(const binnet_select *t) {
         binnet_plain(t, COLUMNS);
         return;
     }
-    for (uint32_t row = 0; row < t->n_rows; ++row) {
-        uint32_t u = 0;
-        for (; u + UNITS_AT_ONCE <= t->n_columns; u += UNITS_AT_ONCE)
-            dot_units(UNITS_AT_ONCE, t, row, u);
-        for (; u < t->n_columns; ++u) dot_units(1, t, row, u);
-    }
+    for (uint32_t row = 0; row < t->n_rows; ++row)
+        for (uint32_t unit = 0; unit < t->n_columns; unit += 16) {
+            const uint32_t n = t->n_columns - unit < 16 ? t->n_columns - unit : 16;
+            __m512i sums[16];
+            uint32_t u = 0;
+            for (; u + UNITS_AT_ONCE <= n; u += UNITS_AT_ONCE)
+                dot_units(UNITS_AT_ONCE, sums + u, t, row, unit + u);
+            for (; u < n; ++u) dot_units(1, sums + u, t, row, unit + u);
+            for (; u < 16; ++u) sums[u] = _mm512_setzero_si512();
+            _mm512_mask_storeu_epi32(
+                t->sums + unit / COLUMNS * t->panel_step + row * t->row_step + unit % COLUMNS,
+                (__mmask16)first_bits(n), total_each(sums));
+        }
 }
 
 /* ---- Transposition ------------------------------------------------------------------------- */
@@ -591,24 +620,32 @@ typedef struct lanes {
     __m512i power, half, left, right;
 } lanes;
 
-/* Factors of units; the shifts are those of binnet_shift by shift[u]. */
-AVX512 BINNET_INLINE lanes load_lanes(const binnet_scale *scale, const int32_t *shift, uint32_t n) {
-    int32_t power[BINNET_UNIT_BLOCK] = {0};
-    lanes l;
-    l.units = (__mmask16)first_bits(n);
-    l.plus = l.minus = 0;
-    for (uint32_t u = 0; u < n; ++u) {
-        power[u] = binnet_abs(scale[u].term);
-        l.plus = (__mmask16)(l.plus | (scale[u].term > 0) << u);
-        l.minus = (__mmask16)(l.minus | (scale[u].term < 0) << u);
-    }
+AVX512 BINNET_INLINE __m512i clamped(__m512i v, __m512i low, __m512i high) {
+    return _mm512_min_epi32(_mm512_max_epi32(v, low), high);
+}
+
+/* The shifts of units' factors, in the low byte of each lane; their terms are in the next. */
+AVX512 BINNET_INLINE __m512i load_factors(const binnet_scale *scale, __mmask16 units) {
+    return _mm512_cvtepi16_epi32(_mm256_maskz_loadu_epi16(units, scale));
+}
+
+AVX512 BINNET_INLINE __m512i shift_of(__m512i factors) {
+    return _mm512_srai_epi32(_mm512_slli_epi32(factors, 24), 24);
+}
+
+/* The factors as scaled() and shifted() want them; k is what the latter shifts by. */
+AVX512 BINNET_INLINE lanes make_lanes(__mmask16 units, __m512i factors, __m512i k) {
     const __m512i zero = _mm512_setzero_si512(), one = _mm512_set1_epi32(1);
-    const __m512i k = _mm512_maskz_loadu_epi32(l.units, shift);
-    l.power = _mm512_loadu_si512(power);
+    const __m512i term = _mm512_srai_epi32(factors, 8);
+    lanes l;
+    l.units = units;
+    l.plus = _mm512_cmpgt_epi32_mask(term, zero);
+    l.minus = _mm512_cmplt_epi32_mask(term, zero);
+    l.power = _mm512_abs_epi32(term);
     l.right = _mm512_max_epi32(k, zero);
     l.left = _mm512_sub_epi32(l.right, k);
-    l.half =
-        _mm512_maskz_sllv_epi32(_mm512_cmpgt_epi32_mask(k, zero), one, _mm512_sub_epi32(k, one));
+    l.half = _mm512_maskz_sllv_epi32(_mm512_cmpgt_epi32_mask(k, zero), one,
+                                     _mm512_sub_epi32(k, one));
     return l;
 }
 
@@ -619,10 +656,6 @@ AVX512 BINNET_INLINE __m512i scaled(const lanes *l, __m512i v) {
 
 AVX512 BINNET_INLINE __m512i shifted(const lanes *l, __m512i v) {
     return _mm512_srav_epi32(_mm512_sllv_epi32(_mm512_add_epi32(v, l->half), l->left), l->right);
-}
-
-AVX512 BINNET_INLINE __m512i clamped(__m512i v, __m512i low, __m512i high) {
-    return _mm512_min_epi32(_mm512_max_epi32(v, low), high);
 }
 
 AVX512 static void sums(const binnet_norm_job *job, uint32_t n) {
@@ -645,9 +678,9 @@ AVX512 static void deviations(const binnet_norm_job *job, uint32_t n) {
 }
 
 AVX512 static void normalise(const binnet_norm_job *job, uint32_t n) {
-    int32_t shift[BINNET_UNIT_BLOCK];
-    for (uint32_t u = 0; u < n; ++u) shift[u] = job->scale[u].shift;
-    const lanes l = load_lanes(job->scale, shift, n);
+    const __mmask16 units = (__mmask16)first_bits(n);
+    const __m512i factors = load_factors(job->scale, units);
+    const lanes l = make_lanes(units, factors, shift_of(factors));
     const __m512i mean = _mm512_maskz_loadu_epi32(l.units, job->mean);
     const __m512i bias = _mm512_maskz_loadu_epi32(l.units, job->bias);
     const __m512i zero = _mm512_setzero_si512(), most = _mm512_set1_epi32(127);
@@ -750,10 +783,13 @@ AVX512 static void denormalise(const binnet_error_job *job, uint32_t n) {
 }
 
 AVX512 static void quantize(const binnet_error_job *job, uint32_t n) {
-    int32_t shift[BINNET_UNIT_BLOCK];
-    for (uint32_t u = 0; u < n; ++u)
-        shift[u] = binnet_error_shift(job->scale[u], job->exponent) - 8;
-    const lanes l = load_lanes(job->scale, shift, n);
+    const __mmask16 units = (__mmask16)first_bits(n);
+    const __m512i factors = load_factors(job->scale, units);
+    const __m512i k =
+        _mm512_add_epi32(shift_of(factors), _mm512_set1_epi32(job->exponent - 7));
+    const lanes l = make_lanes(units, factors, /* less the random byte's 8; see binnet_error_shift */
+                               clamped(_mm512_sub_epi32(k, _mm512_set1_epi32(8)),
+                                       _mm512_set1_epi32(-16), _mm512_set1_epi32(23)));
     const __m512i most = _mm512_set1_epi32(127), least = _mm512_set1_epi32(-127);
     for (uint32_t b = 0; b < job->n_rows; ++b) {
         const __m128i random = _mm_maskz_loadu_epi8(l.units, job->random + b * job->random_stride);
