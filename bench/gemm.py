@@ -1,4 +1,4 @@
-"""Measures the product of ±1 matrices against float32 products of the same shape.
+"""Measures products of bits, and of numbers and bits, against float32 products of the same shape.
 
 All contenders take turns, so that a busy machine is busy for each. Every figure is a median.
 The rooflines are of one thread, on registers: what the processor could do if it never waited.
@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from math import nan
 from pathlib import Path
 
@@ -26,6 +27,12 @@ import pybinnet
 
 ROOT = Path(__file__).resolve().parents[1]
 SECONDS = 0.05  # the least that is timed: shorter calls are repeated
+TITLES = {"forward": "uint8 × ±1", "backward": "int8 × ±1", "outer": "int8 × {0, 1}"}
+SELECTIONS = [  # m rows, n columns, k summands: of a layer, batch 128
+    ("forward", 128, 1024, 784),
+    *((kind, 128, n, n) for n in (1024, 4096) for kind in ("forward", "backward")),
+    *(("outer", n, n, 128) for n in (1024, 4096)),
+]
 PAUSE = 0.1  # after which no idle thread of another contender's pool still spins
 
 
@@ -49,15 +56,17 @@ def main():
         "torch": torch.__version__ if torch else None,
         "repeat": options.repeat,
         "registers": [],
+        "selections": [],
         "products": [],
     }
     for name in ("cpu", "isa", "numpy", "torch"):
         print(f"{name:<6} {report[name] or 'not installed'}")
 
-    print("\nThe kernel, one thread, operands in the first-level cache:")
+    library = Library()
+    print("\nBits and bits: the kernel, one thread, operands in the first-level cache:")
     print("isa        xor+count+add   kernel  Gmac/s   kernel / xor+count+add")
     for isa in info["isas"]:
-        row = registers(isa, options.repeat)
+        row = library.registers(isa, options.repeat)
         report["registers"].append(row)
         limit, kernel = row["roofline"], row["microkernel"]
         print(
@@ -66,7 +75,23 @@ def main():
             flush=True,
         )
 
-    print("\nProducts of an (m × k) and a (k × n) matrix, Gmac/s:")
+    print("\nNumbers and bits, as in training, packing included, one thread, Gmac/s:")
+    print(
+        f"{'isa':<9} {'product':<15} {'m':>5} {'n':>5} {'k':>5} {'kernels':>8} {'lookup+add':>10}"
+        f" {'numpy':>7} {'torch':>7} {'ratio':>6} {'to torch':>8}"
+    )
+    for isa in info["isas"]:
+        for row in library.selections(isa, options.repeat, torch):
+            report["selections"].append(row)
+            print(
+                f"{isa:<9} {row['product']:<15} {row['m']:>5} {row['n']:>5} {row['k']:>5}"
+                f" {row['kernels']:>8.1f} {row['lookup+add'] or nan:>10.0f} {row['numpy']:>7.1f}"
+                f" {row.get('torch', nan):>7.1f} {row['kernels'] / row['numpy']:>6.2f}"
+                f" {row['kernels'] / row.get('torch', nan):>8.2f}",
+                flush=True,
+            )
+
+    print("\nBits and bits: products of an (m × k) and a (k × n) matrix, Gmac/s:")
     print(
         f"{'m':>6} {'n':>6} {'k':>6} {'threads':>7} {'numpy':>8} {'torch':>8} {'xnor':>8}"
         f" {'with packing':>12} {'xnor/numpy':>10} {'xnor/torch':>10}"
@@ -95,40 +120,82 @@ def import_torch():
     return torch
 
 
-def registers(isa, repeat):
-    """Gmac/s of exclusive or, count and add on registers, and of the kernel."""
-    library = compiled()
-    rates = {"roofline": [], "microkernel": []}
-    for name in rates:
-        function = getattr(library, name)
-        function.restype, function.argtypes = ctypes.c_uint64, [ctypes.c_char_p, ctypes.c_uint64]
-    counts = dict.fromkeys(rates, 1000)
-    for name in rates:  # also warms up
-        while clock(lambda name=name: getattr(library, name)(isa.encode(), counts[name])) < SECONDS:
-            if getattr(library, name)(isa.encode(), 1) == 0:
-                break
-            counts[name] *= 2
-    for _ in range(repeat):
-        for name, values in rates.items():
-            start = time.perf_counter()
-            macs = getattr(library, name)(isa.encode(), counts[name])
-            values.append(macs / (time.perf_counter() - start) / 1e9)
-    medians = {name: statistics.median(values) for name, values in rates.items()}
-    return {"isa": isa, **medians, "samples": rates}
-
-
-def compiled():
+class Library:
     """The functions of roofline.c with the library's files, from the C compiler at hand."""
-    sources = (ROOT / "libbinnet/sources.txt").read_text(encoding="utf-8").split()
-    with tempfile.TemporaryDirectory() as folder:
-        library = Path(folder, "roofline.so")
-        subprocess.run(
-            [*shlex.split(os.environ.get("CC", "cc")), "-std=c99", "-O3", "-fPIC", "-shared"]
-            + [f"-I{ROOT / 'include'}", "-o", library, ROOT / "bench/roofline.c"]
-            + [ROOT / "libbinnet" / name for name in sources],
-            check=True,
-        )
-        return ctypes.CDLL(library)
+
+    def __init__(self):
+        sources = (ROOT / "libbinnet/sources.txt").read_text(encoding="utf-8").split()
+        with tempfile.TemporaryDirectory() as folder:
+            library = Path(folder, "roofline.so")
+            subprocess.run(
+                [*shlex.split(os.environ.get("CC", "cc")), "-std=c99", "-O3", "-fPIC", "-shared"]
+                + ["-DNDEBUG", f"-I{ROOT / 'include'}", "-o", library, ROOT / "bench/roofline.c"]
+                + [ROOT / "libbinnet" / name for name in sources],
+                check=True,
+            )
+            self.library = ctypes.CDLL(library)
+
+    def call(self, name, *arguments):
+        """The multiply-adds that a function did, 0 if there is none for an instruction set."""
+        function = getattr(self.library, name)
+        function.restype = ctypes.c_uint64
+        *others, n = (a.encode() if isinstance(a, str) else a for a in arguments)
+        return function(*others, ctypes.c_uint64(n))
+
+    def registers(self, isa, repeat):
+        """Gmac/s of exclusive or, count and add on registers, and of the kernel."""
+        names = [name for name in ("roofline", "microkernel") if self.call(name, isa, 1)]
+        samples = rates_of({name: partial(self.call, name, isa) for name in names}, repeat)
+        medians = {name: statistics.median(values) for name, values in samples.items()}
+        return {"isa": isa, "roofline": 0, **medians, "samples": samples}
+
+    def selections(self, isa, repeat, torch):
+        """Gmac/s of the three products of a layer, a row for each product and shape."""
+        for kind, m, n, k in SELECTIONS:
+            contenders = {"kernels": partial(self.call, "product", isa, kind, m, n, k)}
+            if self.call("lookup_roofline", isa, 1):
+                contenders["lookup+add"] = partial(self.call, "lookup_roofline", isa)
+            contenders |= float_products(m, n, k, torch)
+            if torch:
+                torch.set_num_threads(1)
+            with threadpool_limits(1, user_api="blas"):
+                samples = rates_of(contenders, repeat)
+            medians = {name: statistics.median(values) for name, values in samples.items()}
+            row = {"isa": isa, "product": TITLES[kind], "m": m, "n": n, "k": k, "lookup+add": 0}
+            yield row | medians | {"samples": samples}
+
+
+def float_products(m, n, k, torch):
+    """What does such a product of float32 numbers n times and returns the multiply-adds."""
+    random = np.random.default_rng(0)
+    a, b = (random.standard_normal(size, dtype=np.float32) for size in ((m, k), (n, k)))
+    out = np.empty((m, n), np.float32)
+    calls = {"numpy": lambda: np.matmul(a, b.T, out=out)}
+    if torch:
+        tensors = [torch.from_numpy(array) for array in (a, b.T, out)]
+        calls["torch"] = lambda: torch.matmul(tensors[0], tensors[1], out=tensors[2])
+
+    def repeated(call, times):
+        for _ in range(times):
+            call()
+        return times * m * n * k
+
+    return {name: partial(repeated, call) for name, call in calls.items()}
+
+
+def rates_of(contenders, repeat):
+    """Gmac/s of contenders in turn; each does n units when called with n, and returns the work."""
+    counts = dict.fromkeys(contenders, 1)
+    for name, run in contenders.items():  # also warms up
+        while clock(lambda run=run, n=counts[name]: run(n)) < SECONDS:
+            counts[name] *= 2
+    rates = {name: [] for name in contenders}
+    for _ in range(repeat):
+        for name, run in contenders.items():
+            start = time.perf_counter()
+            macs = run(counts[name])
+            rates[name].append(macs / (time.perf_counter() - start) / 1e9)
+    return rates
 
 
 def products(shape, threads, repeat, torch):

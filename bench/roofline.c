@@ -1,8 +1,10 @@
-/* What bench/gemm.py cannot measure from Python: how many ±1 products a second the registers of one
- * processor allow, and how many the library's kernel makes of it. Compiled with the library's files.
+/* What bench/gemm.py cannot measure from Python: how many products a second the registers of one
+ * processor allow, and how many the library's kernels make of it. Compiled with the library's files.
  * Every function returns the multiply-adds that it did.
  * SPDX-License-Identifier: BSD-3-Clause */
 #include "../libbinnet/internal.h"
+
+#include <stdlib.h>
 
 enum { ROWS = 16, CHAINS = 8 };
 
@@ -25,6 +27,51 @@ uint64_t microkernel(const char *isa, uint64_t n) {
                               0};
     for (uint64_t i = 0; i < n; ++i) kernels->xnor(&tile);
     return n * ROWS * width * 64 * BINNET_XNOR_WORDS;
+}
+
+static void drop(void *context, const binnet_result *result) {
+    (void)context;
+    (void)result;
+}
+
+/* n products of values and bits, packing included, as in training: forward, backward, outer. */
+uint64_t product(const char *isa, const char *kind, uint32_t n_rows, uint32_t n_columns,
+                 uint32_t depth, uint64_t n) {
+    const binnet_kernels *kernels = binnet_kernels_find(isa);
+    if (!kernels) return 0;
+    const int by_column = kind[0] == 'f';
+    const size_t stride = ((by_column ? depth : n_columns) + 63) / 64 * 8;
+    const size_t scratch_bytes = (size_t)binnet_gemm_scratch(kernels, n_columns);
+    uint8_t *values = malloc((size_t)n_rows * depth);
+    uint8_t *bits = malloc((by_column ? n_columns : depth) * stride);
+    uint8_t *panels = malloc((size_t)binnet_gemm_panels(kernels, n_rows, n_columns, depth) + 1);
+    uint8_t *scratch = malloc(scratch_bytes + 1);
+    int32_t *sums = malloc(n_rows * (size_t)binnet_padded(kernels, n_columns) * sizeof *sums);
+    const binnet_gemm gemm = {.kernels = kernels,
+                              .values = values,
+                              .stride = depth,
+                              .int8 = !by_column,
+                              .signs = kind[0] != 'o',
+                              .selector = {bits, stride, by_column},
+                              .n_rows = n_rows,
+                              .n_columns = n_columns,
+                              .depth = depth,
+                              .sums = by_column ? sums : NULL,
+                              .epilogue = drop,
+                              .panels = panels,
+                              .scratch = scratch,
+                              .scratch_bytes = scratch_bytes};
+    const int ready = values && bits && panels && scratch && sums;
+    for (size_t i = 0; ready && i < (size_t)n_rows * depth; ++i) values[i] = (uint8_t)(i % 127 + 1);
+    for (size_t i = 0; ready && i < (by_column ? n_columns : depth) * stride; ++i)
+        bits[i] = (uint8_t)(i % 251);
+    for (uint64_t i = 0; ready && i < n; ++i) binnet_gemm_run(&gemm);
+    free(values);
+    free(bits);
+    free(panels);
+    free(scratch);
+    free(sums);
+    return ready ? n * n_rows * n_columns * depth : 0;
 }
 
 /* Exclusive or, count and add on registers only. The or is written in assembler, so that the
@@ -84,6 +131,52 @@ BINNET_TARGET("avx512f,avx512vpopcntdq") static uint64_t avx512_roofline(uint64_
     return n * CHAINS * 512;
 }
 #endif
+
+/* Table lookup and addition on registers only: the product of values and bits. */
+#if BINNET_X86
+BINNET_TARGET("avx2") static uint64_t avx2_lookups(uint64_t n) {
+    const __m256i table = _mm256_set1_epi8(0x35), index = _mm256_set1_epi8(3);
+    __m256i sums[CHAINS];
+    for (int k = 0; k < CHAINS; ++k) sums[k] = table;
+    for (uint64_t i = 0; i < n; ++i) {
+        BINNET_UNROLL
+        for (int k = 0; k < CHAINS; ++k) {
+            __m256i v;
+            __asm__ volatile("vpshufb %1, %2, %0" : "=x"(v) : "x"(index), "x"(table));
+            sums[k] = _mm256_add_epi16(sums[k], v);
+        }
+    }
+    for (int k = 0; k < CHAINS; ++k) __asm__ volatile("" : : "x"(sums[k]));
+    return n * CHAINS * 16 * 3;
+}
+
+BINNET_TARGET("avx512f,avx512bw,avx512vbmi") static uint64_t avx512_lookups(uint64_t n) {
+    const __m512i table = _mm512_set1_epi8(0x35), index = _mm512_set1_epi8(3);
+    __m512i sums[CHAINS];
+    for (int k = 0; k < CHAINS; ++k) sums[k] = table;
+    for (uint64_t i = 0; i < n; ++i) {
+        BINNET_UNROLL
+        for (int k = 0; k < CHAINS; ++k) {
+            __m512i v;
+            __asm__ volatile("vpermb %1, %2, %0" : "=v"(v) : "v"(table), "v"(index));
+            sums[k] = _mm512_add_epi16(sums[k], v);
+        }
+    }
+    for (int k = 0; k < CHAINS; ++k) __asm__ volatile("" : : "v"(sums[k]));
+    return n * CHAINS * 32 * 5;
+}
+#endif
+
+/* 0 if there is none for this instruction set. */
+uint64_t lookup_roofline(const char *isa, uint64_t n) {
+#if BINNET_X86
+    if (strcmp(isa, "avx2") == 0) return avx2_lookups(n);
+    if (strcmp(isa, "avx512") == 0) return avx512_lookups(n);
+#endif
+    (void)isa;
+    (void)n;
+    return 0;
+}
 
 /* 0 if there is none for this instruction set. */
 uint64_t roofline(const char *isa, uint64_t n) {

@@ -8,10 +8,6 @@
 
 #include "norm_inline.h"
 
-static uint32_t bit(const uint8_t *bits, uint32_t i) {
-    return (uint32_t)bits[i >> 3] >> (i & 7) & 1u;
-}
-
 static int32_t value(const uint8_t *row, int int8, uint32_t k) {
     return int8 ? ((const int8_t *)row)[k] : row[k];
 }
@@ -22,28 +18,50 @@ int32_t binnet_total(const uint8_t *row, int int8, uint32_t n) {
     return sum;
 }
 
-/* A row of bits for each column: one sum after the other. */
-static void plain_columns(const binnet_select *t, const uint8_t *row, int32_t less, int32_t *sums,
-                          uint32_t first, uint32_t n) {
-    for (uint32_t c = 0; c < n; ++c) {
-        const uint8_t *bits = t->selector.bits + (first + c) * t->selector.stride;
-        int32_t sum = 0;
-        for (uint32_t k = 0; k < t->depth; ++k)
-            sum += value(row, t->int8, k) & -(int32_t)bit(bits, k);
-        sums[c] = t->signs ? sum + sum - less : sum;
+/* Four values have 16 sums, one for each choice of them; four bits of a column choose one. So four
+ * summands cost one addition a column, with no more memory than this table. */
+enum { GROUP = 4, COLUMNS = BINNET_UNIT_BLOCK };
+
+/* The sums of values k to k + 3, twice them if bits are signs. Returns whether any is not 0. */
+static int make_table(int32_t table[16], const binnet_select *t, const uint8_t *row, uint32_t k) {
+    int any = 0;
+    table[0] = 0;
+    for (uint32_t n = 1; n < 16; n += n, ++k) {
+        const int32_t once = k < t->depth ? value(row, t->int8, k) : 0;
+        const int32_t v = t->signs ? once + once : once;
+        any |= v;
+        for (uint32_t i = 0; i < n; ++i) table[n + i] = table[i] + v;
+    }
+    return any;
+}
+
+/* A row of bits for each column. */
+static void add_by_column(const int32_t table[16], const binnet_selector *selector, uint32_t k,
+                          uint32_t first, uint32_t n, int32_t *sums) {
+    const uint8_t *bits = selector->bits + first * selector->stride + (k >> 3);
+    for (uint32_t c = 0; c < n; ++c, bits += selector->stride)
+        sums[c] += table[*bits >> (k & 4) & 15];
+}
+
+/* A row of bits for each summand: four bits of four rows become the indices of four columns. */
+static void add_by_summand(const int32_t table[16], const binnet_selector *selector, uint32_t k,
+                           uint32_t n_rows, uint32_t first, uint32_t n, int32_t *sums) {
+    /* Bit i of a number at bit 4 i. */
+    static const uint16_t spread[16] = {0x0000, 0x0001, 0x0010, 0x0011, 0x0100, 0x0101,
+                                        0x0110, 0x0111, 0x1000, 0x1001, 0x1010, 0x1011,
+                                        0x1100, 0x1101, 0x1110, 0x1111};
+    const uint8_t *rows = selector->bits + k * selector->stride;
+    for (uint32_t c = 0; c < n; c += 4) {
+        const uint8_t *bits = rows + ((first + c) >> 3);
+        uint32_t indices = 0;
+        for (uint32_t j = 0; j < n_rows; ++j, bits += selector->stride)
+            indices |= (uint32_t)spread[*bits >> (c & 4) & 15] << j;
+        for (uint32_t i = c; i < n && i < c + 4; ++i, indices >>= 4) sums[i] += table[indices & 15];
     }
 }
 
-/* A row of bits for each summand, which is added to the sums of all columns. */
-static void plain_summands(const binnet_select *t, const uint8_t *row, int32_t less, int32_t *sums,
-                           uint32_t first, uint32_t n) {
-    for (uint32_t c = 0; c < n; ++c) sums[c] = -less;
-    for (uint32_t k = 0; k < t->depth; ++k) {
-        const uint8_t *bits = t->selector.bits + k * t->selector.stride;
-        const int32_t once = value(row, t->int8, k), v = t->signs ? once + once : once;
-        if (v == 0) continue;
-        for (uint32_t c = 0; c < n; ++c) sums[c] += v & -(int32_t)bit(bits, first + c);
-    }
+static uint32_t block(uint32_t first, uint32_t n, uint32_t size) {
+    return n - first < size ? n - first : size;
 }
 
 /* The sum by signs is 2 · (the sum of values whose bit is set) - (the sum of all). */
@@ -51,18 +69,26 @@ void binnet_plain(const binnet_select *t, uint32_t panel_columns) {
     for (uint32_t i = 0; i < t->n_rows; ++i) {
         const uint8_t *row = t->values + i * t->stride;
         const int32_t less = t->signs ? binnet_total(row, t->int8, t->depth) : 0;
-        int32_t *sums = t->sums + i * t->row_step;
-        for (uint32_t c = 0; c < t->n_columns; c += panel_columns, sums += t->panel_step) {
-            const uint32_t rest = t->n_columns - c, n = rest < panel_columns ? rest : panel_columns;
-            if (t->selector.by_column)
-                plain_columns(t, row, less, sums, c, n);
-            else
-                plain_summands(t, row, less, sums, c, n);
+        for (uint32_t c = 0; c < t->n_columns; c += panel_columns) {
+            const uint32_t n = block(c, t->n_columns, panel_columns);
+            int32_t *sums = t->sums + c / panel_columns * t->panel_step + i * t->row_step;
+            for (uint32_t u = 0; u < n; ++u) sums[u] = -less;
+        }
+        for (uint32_t k = 0; k < t->depth; k += GROUP) {
+            int32_t table[16];
+            if (!make_table(table, t, row, k)) continue;
+            const uint32_t n_rows = block(k, t->depth, GROUP);
+            int32_t *sums = t->sums + i * t->row_step;
+            for (uint32_t c = 0; c < t->n_columns; c += panel_columns, sums += t->panel_step) {
+                const uint32_t n = block(c, t->n_columns, panel_columns);
+                if (t->selector.by_column)
+                    add_by_column(table, &t->selector, k, c, n, sums);
+                else
+                    add_by_summand(table, &t->selector, k, n_rows, c, n, sums);
+            }
         }
     }
 }
-
-enum { COLUMNS = BINNET_UNIT_BLOCK };
 
 static void plain(const binnet_select *product) { binnet_plain(product, COLUMNS); }
 
