@@ -39,11 +39,13 @@ from pybinnet import _engine
 N_CLASSES = 10
 CHECKS = 4  # tests an epoch on the way to an accuracy
 CALIBRATION_ROWS = 8192  # as fit takes
-PRODUCTS = (  # functions of the core; all others are element-wise
-    "forward backward outer interleave pack_forward pack_backward pack_codes dot_rows dot_tile "
-    "dot_tail sum_row forward_task backward_task outer_task binnet_gemm_forward "
-    "binnet_gemm_backward binnet_gemm_outer"
-).split()
+GROUPS = {  # functions of the core; all others are element-wise
+    "products (with packing and tables)": (
+        "select_packed plain binnet_plain pack pack_by_column pack_by_summand pack_task "
+        "select_task binnet_gemm_run"
+    ).split(),
+    "weight update (with its random bytes)": ["update", "update_rows"],
+}
 
 
 def main():
@@ -56,7 +58,9 @@ def main():
     with threadpool_limits(options.threads), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # one epoch at a time is meant
         makers = contenders(options, layers)
-        if options.breakdown:
+        if options.busy:
+            panels = [beside_busy(options, makers["pybinnet"](*data[:2]))]
+        elif options.breakdown:
             report["breakdown"] = breakdown(makers["pybinnet"](*data[:2]), options)
             panels = []
         elif options.to_accuracy:
@@ -71,6 +75,9 @@ def main():
 def contenders(options, layers):
     """Return what makes each trainer from rows and labels."""
     makers = {"pybinnet": partial(Binnet, options, layers)}
+    for isa in _engine.supported_isas():
+        if isa not in ("portable", _engine.isa_name()):
+            makers[f"pybinnet, {isa}"] = partial(with_isa, isa, makers["pybinnet"])
     if installed("torch"):
         import torch_binaryconnect
 
@@ -79,6 +86,16 @@ def contenders(options, layers):
             makers[name] = partial(torch_binaryconnect.Trainer, options, layers, optimizer)
     makers["MLPClassifier, adam"] = partial(Mlp, options)
     return makers
+
+
+def with_isa(isa, make, *data):
+    """Return what `make` makes with other kernels."""
+    before = os.environ.get("BINNET_ISA", "")
+    os.environ["BINNET_ISA"] = isa
+    try:
+        return make(*data)
+    finally:
+        os.environ["BINNET_ISA"] = before
 
 
 class Binnet:
@@ -178,6 +195,27 @@ def to_accuracy(options, makers, x_train, y_train, x_test, y_test):
     return title, rows
 
 
+def beside_busy(options, trainer):
+    """Compare a quiet machine with one where other processes compute without end."""
+
+    def run_beside(n_steps):
+        loop = [sys.executable, "-c", "while True: pass"]
+        others = [subprocess.Popen(loop) for _ in range(options.busy)]
+        try:
+            trainer.train(n_steps)
+        finally:
+            for other in others:
+                other.kill()
+                other.wait()
+
+    runs = {"pybinnet alone": trainer.train, f"beside {options.busy} busy loops": run_beside}
+    blocks = measure(runs, options.blocks, options.seconds)
+    title = "Seconds per epoch beside other processes"
+    rows = compared(blocks, scale=trainer.n_steps)
+    show_rows(title, rows, "seconds")
+    return title, rows
+
+
 def breakdown(trainer, options):
     """Sample this process while it trains; return the share of each function, in percent."""
     trainer.train(10)
@@ -200,13 +238,7 @@ def breakdown(trainer, options):
     shares = {name: 100 * n / samples.total() for name, n in samples.most_common()}
     groups = Counter()
     for (place, name), share in shares.items():
-        groups[
-            "other code (Python, numpy, kernel)"
-            if place != "core"
-            else "products (with packing)"
-            if name in PRODUCTS
-            else "element-wise"
-        ] += share
+        groups[_group(place, name)] += share
     print(f"\nShare of a step, of {samples.total()} samples")
     for group, share in groups.most_common():
         print(f"{share:>6.1f} %  {group}")
@@ -217,6 +249,12 @@ def breakdown(trainer, options):
         "groups": dict(groups),
         "functions": {f"{place}: {name}": share for (place, name), share in shares.items()},
     }
+
+
+def _group(place, name):
+    if place != "core":
+        return "other code (Python, numpy, kernel)"
+    return next((group for group, names in GROUPS.items() if name in names), "other element-wise")
 
 
 def _function(line):
@@ -243,6 +281,7 @@ def parse_options():
         help="measure the time until that many test rows are right instead",
     )
     add("--epochs", type=integer(1, 10**6), default=5, help="with --to-accuracy: the rates' plan")
+    add("--busy", type=integer(1, 64), help="measure pybinnet beside so many busy loops instead")
     add("--breakdown", action="store_true", help="profile pybinnet alone with perf instead")
     options = parse(parser)
     if options.breakdown and options.plot:

@@ -312,9 +312,9 @@ AVX512 static void plain(const binnet_select *t) {
                 dot_units(UNITS_AT_ONCE, sums + u, t, row, unit + u);
             for (; u < n; ++u) dot_units(1, sums + u, t, row, unit + u);
             for (; u < 16; ++u) sums[u] = _mm512_setzero_si512();
-            _mm512_mask_storeu_epi32(
-                t->sums + unit / COLUMNS * t->panel_step + row * t->row_step + unit % COLUMNS,
-                (__mmask16)first_bits(n), total_each(sums));
+            _mm512_mask_storeu_epi32(t->sums + unit / COLUMNS * t->panel_step + row * t->row_step +
+                                         unit % COLUMNS,
+                                     (__mmask16)first_bits(n), total_each(sums));
         }
 }
 
@@ -451,8 +451,7 @@ AVX512 static void random_rows(uint8_t *bytes, const binnet_rng *rng, uint32_t r
  * (g + (random >> (8 - shift))) >> shift, in 16 bits if the limit allows. Large gradients saturate,
  * and are beyond the limit anyway. */
 typedef struct stepper {
-    __m512i high, low;
-    __m128i left, right, fraction;
+    __m512i high, low, left, right, fraction;
 } stepper;
 
 /* The weights of up to 32 columns. Returns gradients whose or has the largest one's length. */
@@ -469,8 +468,8 @@ AVX512 BINNET_INLINE __m512i update_32(const binnet_update *t, const stepper *s,
     const __m512i order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
     __m512i step = _mm512_permutexvar_epi64(order, _mm512_packs_epi32(g0, g1));
     step = _mm512_min_epi16(_mm512_max_epi16(step, s->low), s->high);
-    step = _mm512_add_epi16(step, _mm512_srl_epi16(_mm512_cvtepu8_epi16(random), s->fraction));
-    step = _mm512_sra_epi16(_mm512_sll_epi16(step, s->left), s->right);
+    step = _mm512_add_epi16(step, _mm512_srlv_epi16(_mm512_cvtepu8_epi16(random), s->fraction));
+    step = _mm512_srav_epi16(_mm512_sllv_epi16(step, s->left), s->right);
     int16_t *latent = t->latent + row * t->latent_stride + column;
     /* Later rows' weights, which their products give time to fetch: large nets train a quarter
      * faster. Past the end it is harmless, but must not be pointer arithmetic. */
@@ -496,8 +495,9 @@ AVX512 static uint32_t update(const binnet_update *t) {
         return binnet_kernels_portable.update(t);
     const stepper s = {_mm512_set1_epi16((int16_t)t->rule.limit),
                        _mm512_set1_epi16((int16_t)-t->rule.limit),
-                       _mm_cvtsi32_si128(shift < 0 ? -shift : 0),
-                       _mm_cvtsi32_si128(shift > 0 ? shift : 0), _mm_cvtsi32_si128(8 - shift)};
+                       _mm512_set1_epi16((int16_t)(shift < 0 ? -shift : 0)),
+                       _mm512_set1_epi16((int16_t)(shift > 0 ? shift : 0)),
+                       _mm512_set1_epi16((int16_t)(8 - shift))};
     const keys key = spread_keys(&t->rng);
     __m512i largest = _mm512_setzero_si512();
     for (uint32_t m = 0; m < t->n_rows; m += ROWS)
@@ -644,8 +644,8 @@ AVX512 BINNET_INLINE lanes make_lanes(__mmask16 units, __m512i factors, __m512i 
     l.power = _mm512_abs_epi32(term);
     l.right = _mm512_max_epi32(k, zero);
     l.left = _mm512_sub_epi32(l.right, k);
-    l.half = _mm512_maskz_sllv_epi32(_mm512_cmpgt_epi32_mask(k, zero), one,
-                                     _mm512_sub_epi32(k, one));
+    l.half =
+        _mm512_maskz_sllv_epi32(_mm512_cmpgt_epi32_mask(k, zero), one, _mm512_sub_epi32(k, one));
     return l;
 }
 
@@ -785,11 +785,11 @@ AVX512 static void denormalise(const binnet_error_job *job, uint32_t n) {
 AVX512 static void quantize(const binnet_error_job *job, uint32_t n) {
     const __mmask16 units = (__mmask16)first_bits(n);
     const __m512i factors = load_factors(job->scale, units);
-    const __m512i k =
-        _mm512_add_epi32(shift_of(factors), _mm512_set1_epi32(job->exponent - 7));
-    const lanes l = make_lanes(units, factors, /* less the random byte's 8; see binnet_error_shift */
-                               clamped(_mm512_sub_epi32(k, _mm512_set1_epi32(8)),
-                                       _mm512_set1_epi32(-16), _mm512_set1_epi32(23)));
+    const __m512i k = _mm512_add_epi32(shift_of(factors), _mm512_set1_epi32(job->exponent - 7));
+    const lanes l =
+        make_lanes(units, factors, /* less the random byte's 8; see binnet_error_shift */
+                   clamped(_mm512_sub_epi32(k, _mm512_set1_epi32(8)), _mm512_set1_epi32(-16),
+                           _mm512_set1_epi32(23)));
     const __m512i most = _mm512_set1_epi32(127), least = _mm512_set1_epi32(-127);
     for (uint32_t b = 0; b < job->n_rows; ++b) {
         const __m128i random = _mm_maskz_loadu_epi8(l.units, job->random + b * job->random_stride);
