@@ -241,7 +241,6 @@ typedef struct binnet_model {
     uint32_t n_features;
     uint32_t n_layers;
     uint32_t n_classes;
-    uint32_t max_fan_in;
     uint32_t max_hidden; /* most units of a hidden layer */
     const binnet_kernels *kernels;
 } binnet_model;

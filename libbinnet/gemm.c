@@ -27,12 +27,42 @@ uint64_t binnet_gemm_scratch(const binnet_kernels *k, uint32_t n_columns) {
     return aligned(k, k->table_bytes) + aligned(k, sums);
 }
 
+static uint32_t n_panels(const binnet_gemm *g) {
+    return blocks(g->n_columns, g->kernels->panel_columns);
+}
+
+/* The panels of the selector, then those of `nonzero`. */
 static void pack_task(void *context, uint32_t task, uint32_t worker) {
     const binnet_gemm *g = context;
-    const uint32_t first = task * g->kernels->panel_columns;
+    const uint32_t n = n_panels(g), first = task % n * g->kernels->panel_columns;
+    binnet_selector selector = g->selector;
     (void)worker;
-    g->kernels->pack(g->panels + task * (size_t)panel_bytes(g->kernels, g->depth), &g->selector,
-                     first, min32(g->kernels->panel_columns, g->n_columns - first), g->depth);
+    if (task >= n) selector.bits = g->nonzero;
+    g->kernels->pack(g->panels + task * (size_t)panel_bytes(g->kernels, g->depth), &selector, first,
+                     min32(g->kernels->panel_columns, g->n_columns - first), g->depth);
+}
+
+static void run_plane(const binnet_gemm *g, const binnet_select *s) {
+    if (is_plain(g->kernels, g->n_rows))
+        g->kernels->plain(s);
+    else
+        g->kernels->select(s);
+}
+
+/* Minus the sum of the values whose weights are not 0, to which twice those of weight 1 are added. */
+static void run_nonzero(const binnet_gemm *g, const binnet_select *signs) {
+    binnet_select s = *signs;
+    s.signs = 0;
+    s.add = 0;
+    s.selector.bits = g->nonzero;
+    s.panels += n_panels(g) * (size_t)panel_bytes(g->kernels, g->depth);
+    run_plane(g, &s);
+    const uint32_t width = g->kernels->panel_columns;
+    for (uint32_t i = 0; i < s.n_rows; ++i)
+        for (uint32_t c = 0; c < g->n_columns; ++c) {
+            int32_t *sum = s.sums + c / width * s.panel_step + i * s.row_step + c % width;
+            *sum = -*sum;
+        }
 }
 
 static void select_task(void *context, uint32_t task, uint32_t worker) {
@@ -45,6 +75,7 @@ static void select_task(void *context, uint32_t task, uint32_t worker) {
     s.stride = g->stride;
     s.int8 = g->int8;
     s.signs = g->signs;
+    s.add = g->nonzero != NULL;
     s.n_rows = min32(k->row_block, g->n_rows - first);
     s.n_columns = g->n_columns;
     s.depth = g->depth;
@@ -60,10 +91,8 @@ static void select_task(void *context, uint32_t task, uint32_t worker) {
         s.panel_step = k->panel_columns;
         s.sums = (int32_t *)(void *)(scratch + aligned(k, k->table_bytes));
     }
-    if (is_plain(k, g->n_rows))
-        k->plain(&s);
-    else
-        k->select(&s);
+    if (g->nonzero) run_nonzero(g, &s);
+    run_plane(g, &s);
     if (!g->sums) {
         const binnet_result result = {s.sums, s.row_step, first, s.n_rows, worker};
         g->epilogue(g->context, &result);
@@ -74,7 +103,6 @@ void binnet_gemm_run(const binnet_gemm *g) {
     assert(binnet_gemm_scratch(g->kernels, g->sums ? 0 : g->n_columns) <= g->scratch_bytes);
     void *context = (void *)(uintptr_t)g;
     if (!is_plain(g->kernels, g->n_rows))
-        binnet_run(g->parallel, blocks(g->n_columns, g->kernels->panel_columns), pack_task,
-                   context);
+        binnet_run(g->parallel, g->nonzero ? 2 * n_panels(g) : n_panels(g), pack_task, context);
     binnet_run(g->parallel, blocks(g->n_rows, g->kernels->row_block), select_task, context);
 }

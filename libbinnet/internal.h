@@ -120,7 +120,7 @@ typedef struct binnet_selector {
 } binnet_selector;
 
 /* The one product of the library: sums[i][c] = sum of those values[i][k] whose bit (c, k) is set; or, if
- * bits are signs, of all values, each by its bit's sign. Columns come in panels. */
+ * bits are signs, twice that less the sum of all. Columns come in panels. */
 typedef struct binnet_select {
     int32_t *sums; /* of row i and panel p at p · panel_step + i · row_step: whole panels */
     size_t row_step;
@@ -129,6 +129,7 @@ typedef struct binnet_select {
     size_t stride;
     int int8;
     int signs;
+    int add; /* to what the sums hold, instead of to 0 or minus the sum of all */
     uint32_t n_rows;
     uint32_t n_columns;
     uint32_t depth;           /* of the sums */
@@ -290,7 +291,9 @@ typedef struct binnet_result {
 
 typedef void (*binnet_epilogue)(void *context, const binnet_result *result);
 
-/* A product of any number of rows. Its sums go to `sums`, a panel after the other, each [n_rows]
+/* A product of any number of rows: of values that bits select, or of all values and their signs, or,
+ * where `nonzero` has bits like the selector's, of values and ternary weights: 1 where both planes
+ * are set, -1 where only `nonzero` is. Its sums go to `sums`, a panel after the other, each [n_rows]
  * [panel_columns]; or, if that is NULL, a block of rows at a time to `epilogue`. */
 typedef struct binnet_gemm {
     const binnet_kernels *kernels;
@@ -300,13 +303,14 @@ typedef struct binnet_gemm {
     int int8;
     int signs;
     binnet_selector selector;
+    const uint8_t *nonzero; /* needs signs; NULL: no weight is 0 */
     uint32_t n_rows;
     uint32_t n_columns;
     uint32_t depth;
     int32_t *sums;
     binnet_epilogue epilogue;
     void *context;
-    uint8_t *panels;  /* binnet_gemm_panels bytes */
+    uint8_t *panels;  /* binnet_gemm_panels bytes, twice with `nonzero` */
     uint8_t *scratch; /* [n_workers][scratch_bytes], binnet_gemm_scratch bytes or more */
     size_t scratch_bytes;
 } binnet_gemm;
@@ -317,8 +321,8 @@ BINNET_INLINE uint64_t binnet_padded(const binnet_kernels *kernels, uint64_t n_c
     return (n_columns + width - 1) / width * width;
 }
 
-/* Bytes of the packed bits of a product, and of a worker's scratch; n_columns counts only for an
- * epilogue. */
+/* Bytes of the packed bits of a product (of each plane), and of a worker's scratch; n_columns counts only
+ * for an epilogue. */
 uint64_t binnet_gemm_panels(const binnet_kernels *kernels, uint32_t n_rows, uint32_t n_columns,
                             uint32_t depth);
 uint64_t binnet_gemm_scratch(const binnet_kernels *kernels, uint32_t n_columns);

@@ -110,7 +110,7 @@ AVX2 BINNET_INLINE void make_tables(const int int8, uint8_t *tables, const uint8
 }
 
 /* 16-bit sums of a row and a panel to 32 bits: twice them if bits are signs. They are added to
- * what is there, or to `start` in the first chunk. */
+ * what is there, or to `start` in a first chunk. */
 AVX2 BINNET_INLINE void store_sums(const int int8, const binnet_select *t, uint32_t row,
                                    uint32_t panel, const int32_t *start, __m256i sums) {
     int32_t *out = t->sums + panel * t->panel_step + row * t->row_step;
@@ -169,12 +169,12 @@ AVX2 BINNET_INLINE void select_block(const int int8, const uint32_t rows, const 
 AVX2 BINNET_INLINE void select_all(const int int8, const binnet_select *t) {
     const uint32_t n_panels = (t->n_columns + COLUMNS - 1) / COLUMNS;
     int32_t first_start[ROWS] = {0};
-    for (uint32_t i = 0; t->signs && i < t->n_rows; ++i)
+    for (uint32_t i = 0; t->signs && !t->add && i < t->n_rows; ++i)
         first_start[i] = -binnet_total(t->values + i * t->stride, int8, t->depth);
     for (uint32_t k = 0; k < t->depth; k += DEPTH) {
         const uint32_t n = t->depth - k < DEPTH ? t->depth - k : DEPTH;
         const uint32_t first_group = k / GROUP, n_groups = (n + GROUP - 1) / GROUP;
-        const int32_t *start = k ? NULL : first_start;
+        const int32_t *start = k || t->add ? NULL : first_start;
         for (uint32_t i = 0; i < t->n_rows; ++i)
             make_tables(int8, t->tables + i * CHUNK * TABLE_BYTES, t->values + i * t->stride + k,
                         n);
@@ -225,7 +225,7 @@ AVX2 BINNET_INLINE int32_t masked_sum(const uint8_t *values, const uint8_t *bits
 }
 
 AVX2 static void plain(const binnet_select *t) {
-    if (t->int8 || !t->signs || !t->selector.by_column) {
+    if (t->int8 || !t->signs || t->add || !t->selector.by_column) {
         binnet_plain(t, COLUMNS);
         return;
     }

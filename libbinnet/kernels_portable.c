@@ -64,12 +64,11 @@ static uint32_t block(uint32_t first, uint32_t n, uint32_t size) {
     return n - first < size ? n - first : size;
 }
 
-/* The sum by signs is 2 · (the sum of values whose bit is set) - (the sum of all). */
 void binnet_plain(const binnet_select *t, uint32_t panel_columns) {
     for (uint32_t i = 0; i < t->n_rows; ++i) {
         const uint8_t *row = t->values + i * t->stride;
-        const int32_t less = t->signs ? binnet_total(row, t->int8, t->depth) : 0;
-        for (uint32_t c = 0; c < t->n_columns; c += panel_columns) {
+        const int32_t less = t->signs && !t->add ? binnet_total(row, t->int8, t->depth) : 0;
+        for (uint32_t c = 0; !t->add && c < t->n_columns; c += panel_columns) {
             const uint32_t n = block(c, t->n_columns, panel_columns);
             int32_t *sums = t->sums + c / panel_columns * t->panel_step + i * t->row_step;
             for (uint32_t u = 0; u < n; ++u) sums[u] = -less;

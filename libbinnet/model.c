@@ -150,13 +150,12 @@ binnet_status binnet_model_open(binnet_model *model, const void *bytes, size_t n
     const binnet_status status = binnet_check_file(bytes, n_bytes, magic);
     if (status != BINNET_OK) return status;
     if (n_bytes < FIXED + 4 || !sound_shape(bytes, n_bytes)) return BINNET_ERR_CORRUPT;
-    binnet_model opened = {bytes, n_bytes, 0, 0, 0, 0, 0, kernels};
+    binnet_model opened = {bytes, n_bytes, 0, 0, 0, 0, kernels};
     opened.n_features = binnet_get32(opened.bytes + 24);
     opened.n_layers = binnet_get32(opened.bytes + 28);
     view layer = first_layer(bytes);
     for (;;) {
         if (!sound_layer(&layer)) return BINNET_ERR_CORRUPT;
-        if (layer.fan_in > opened.max_fan_in) opened.max_fan_in = layer.fan_in;
         if (layer.index + 1 == opened.n_layers) break;
         if (layer.units > opened.max_hidden) opened.max_hidden = layer.units;
         layer = next_layer(bytes, &layer);
@@ -175,6 +174,19 @@ typedef struct regions {
     uint64_t panels, tables, scores, activations[2], end;
 } regions;
 
+/* Bytes of the packed bits of the layer that has most. */
+static uint64_t most_panels(const binnet_model *model, uint32_t n_rows) {
+    uint64_t most = 0;
+    uint32_t fan_in = model->n_features;
+    for (uint32_t i = 0; i < model->n_layers; ++i) {
+        const uint32_t units = binnet_get32(model->bytes + FIXED + i * (size_t)LAYER_RECORD + 4);
+        const uint64_t n = binnet_gemm_panels(model->kernels, n_rows, units, fan_in);
+        if (n > most) most = n;
+        fan_in = units;
+    }
+    return most;
+}
+
 static regions divide_scratch(const binnet_model *model, uint64_t n_rows) {
     const binnet_kernels *k = model->kernels;
     const uint64_t mask = k->alignment - 1;
@@ -183,7 +195,7 @@ static regions divide_scratch(const binnet_model *model, uint64_t n_rows) {
         model->max_hidden > model->n_classes ? model->max_hidden : model->n_classes;
     regions r;
     r.panels = (n_rows * binnet_padded(k, widest) * sizeof(int32_t) + mask) & ~mask;
-    r.tables = r.panels + binnet_gemm_panels(k, (uint32_t)n_rows, widest, model->max_fan_in);
+    r.tables = r.panels + ((most_panels(model, (uint32_t)n_rows) + mask) & ~mask);
     r.scores = r.tables + binnet_gemm_scratch(k, 0);
     r.activations[0] = (r.scores + n_rows * model->n_classes * sizeof(int32_t) + mask) & ~mask;
     r.activations[1] = r.activations[0] + hidden;

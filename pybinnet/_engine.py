@@ -5,13 +5,14 @@
 from __future__ import annotations
 
 import os
+import threading
 from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
 from joblib import effective_n_jobs
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_info
+from threadpoolctl import ThreadpoolController
 
 from pybinnet._core import ffi, lib
 
@@ -32,6 +33,12 @@ def version() -> str:
     return f"{number >> 16}.{number >> 8 & 255}.{number & 255}"
 
 
+@cache
+def _thread_pools() -> ThreadpoolController:
+    """The libraries with thread pools. To find them takes a millisecond, to ask them does not."""
+    return ThreadpoolController()
+
+
 def n_threads(n_jobs: int | None) -> int:
     """Return the threads that `n_jobs` means: joblib's rule, within the limits of threadpoolctl.
 
@@ -41,7 +48,7 @@ def n_threads(n_jobs: int | None) -> int:
     threads = effective_n_jobs(n_jobs)
     if threads == 1 or not lib.pybinnet_has_threads():
         return 1
-    limits = [pool["num_threads"] for pool in threadpool_info()]
+    limits = [pool["num_threads"] for pool in _thread_pools().info()]
     return int(min(threads, lib.BINNET_MAX_WORKERS, *limits))
 
 
@@ -110,6 +117,18 @@ def _start_threads(n_jobs: int | None) -> tuple[Any, Any]:
     return parallel, ffi.gc(pool, lib.pybinnet_pool_free)
 
 
+_kept = threading.local()
+
+
+def _keep_threads(n_jobs: int | None) -> Any:
+    """Return the hook that runs tasks on threads which wait for the next call of this thread."""
+    wanted = n_threads(n_jobs), os.getpid()  # threads do not survive a fork
+    if getattr(_kept, "wanted", None) != wanted:
+        _kept.parallel, _kept.pool = _start_threads(n_jobs)
+        _kept.wanted = wanted
+    return _kept.parallel
+
+
 def xnor_matmul(
     a: NDArray[np.uint64],
     b: NDArray[np.uint64],
@@ -120,7 +139,7 @@ def xnor_matmul(
     """Write the product ``a @ b.T`` of packed ±1 matrices, which `product` must not overlap."""
     if product.size == 0:
         return
-    parallel, _pool = _start_threads(n_jobs)
+    parallel = _keep_threads(n_jobs)
     scratch = _buffer(lib.binnet_xnor_scratch_size(n_bits, kernels(), parallel))
     status = lib.binnet_xnor_matmul(
         _pointer("uint64_t", a),

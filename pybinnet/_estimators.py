@@ -272,7 +272,7 @@ class BinaryConnectClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[m
                 f"got {classes}; set warm_start=False to start anew"
             )
         encoder = self.encoder_ if warm else PiecewiseLinearEncoder().fit(rows)
-        features = encoder.transform(rows)
+        features = encoder._encode(rows)
         training = Training(self, features, labels.astype(np.uint16), len(classes), warm)
         training.run()
 
@@ -345,7 +345,7 @@ class BinaryConnectClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[m
 
     def _margins(self, X: ArrayLike) -> NDArray[np.float64]:
         check_is_fitted(self)
-        features = self.encoder_.transform(validate_data(self, X, reset=False))
+        features = self.encoder_._encode(validate_data(self, X, reset=False))
         margins: NDArray[np.float64]
         margins = _engine.predict_scores(self.model_, features) / _engine.SCORE_UNIT
         return margins

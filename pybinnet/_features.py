@@ -165,7 +165,10 @@ class PiecewiseLinearEncoder(TransformerMixin, BaseEstimator):  # type: ignore[m
             The ramps of the first column, of the second, and so on; ``uint8``, C-contiguous.
         """
         check_is_fitted(self)
-        rows = self._validated(X, reset=False)
+        return self._encode(self._validated(X, reset=False))
+
+    def _encode(self, rows: NDArray[Any]) -> NDArray[np.uint8]:
+        """Encode rows that have been validated: twice would take longer than a prediction."""
         if self.identity_:
             return _as_bytes(rows)
 

@@ -112,7 +112,10 @@ static void test_product(const binnet_kernels *kernels, uint32_t n_rows, uint32_
     guarded values = int8 ? random_errors(n_values) : random_bytes(n_values);
     guarded bits = selector.by_column ? random_rows(n_columns, depth, &selector.stride)
                                       : random_rows(depth, n_columns, &selector.stride);
-    guarded panels = guard((size_t)binnet_gemm_panels(kernels, n_rows, n_columns, depth));
+    const int signs = draw(2) != 0, ternary = signs && draw(2);
+    guarded nonzero = guard(bits.n_bytes);
+    guarded panels =
+        guard((size_t)binnet_gemm_panels(kernels, n_rows, n_columns, depth) * (ternary ? 2 : 1));
     guarded scratch = guard((n_workers * scratch_bytes + 63) & ~(size_t)63);
     guarded sums = guard(n_rows * (size_t)binnet_padded(kernels, n_columns) * sizeof(int32_t));
     int32_t *product = malloc(n_sums * sizeof *product);
@@ -120,13 +123,19 @@ static void test_product(const binnet_kernels *kernels, uint32_t n_rows, uint32_
     for (size_t i = 0; high && i < n_values; ++i) values.start[i] = int8 ? 129 : 255;
     for (size_t i = 0; high && i < bits.n_bytes; ++i) bits.start[i] = 255;
     selector.bits = bits.start;
+    for (size_t i = 0; i < bits.n_bytes; ++i) {
+        nonzero.start[i] = (uint8_t)draw(256);
+        if (ternary) bits.start[i] &= nonzero.start[i];
+    }
+    const binnet_selector other = {nonzero.start, selector.stride, selector.by_column};
     const binnet_gemm gemm = {.kernels = kernels,
                               .parallel = n_workers > 1 ? &hook : NULL,
                               .values = values.start,
                               .stride = stride,
                               .int8 = int8,
-                              .signs = draw(2) != 0,
+                              .signs = signs,
                               .selector = selector,
+                              .nonzero = ternary ? nonzero.start : NULL,
                               .n_rows = n_rows,
                               .n_columns = n_columns,
                               .depth = depth,
@@ -144,7 +153,8 @@ static void test_product(const binnet_kernels *kernels, uint32_t n_rows, uint32_
             for (uint32_t k = 0; k < depth; ++k) {
                 const uint8_t v = values.start[i * stride + k];
                 const int32_t value = int8 ? (int8_t)v : v;
-                sum += is_set(&selector, c, k) ? value : gemm.signs ? -value : 0;
+                const int zero = ternary && !is_set(&other, c, k);
+                sum += is_set(&selector, c, k) ? value : signs && !zero ? -value : 0;
             }
             const int32_t *direct_sum =
                 binnet_sums_at(kernels, gemm.sums, n_rows, c) + i * (size_t)kernels->panel_columns;
@@ -152,7 +162,8 @@ static void test_product(const binnet_kernels *kernels, uint32_t n_rows, uint32_
         }
     expect(equal, kernels->name, int8 ? "int8 product" : "uint8 product", n_rows, n_columns, depth);
     free(product);
-    release(values), release(bits), release(panels), release(scratch), release(sums);
+    release(values), release(bits), release(nonzero);
+    release(panels), release(scratch), release(sums);
 }
 
 static void test_products(const binnet_kernels *kernels) {

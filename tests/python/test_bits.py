@@ -1,7 +1,9 @@
 """Packed ±1 matrices and their product against numpy."""
 
 import dataclasses
+import os
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -89,6 +91,27 @@ def test_product_equals_numpy(n_a, n_b, n_bits, n_jobs, seed):
 
 
 SHAPES = [(1, 1, 64), (5, 17, 8191), (9, 70, 8192), (6, 65, 8193), (2, 3, 30000), (1030, 66, 100)]
+
+
+def test_threads_are_kept_for_each_caller():
+    """They wait for its next product; callers at the same time must not share them."""
+    a = np.random.default_rng(1).standard_normal((200, 700))
+    expected = signs(a) @ signs(a).T
+    packed = pack_bits(a)
+    with ThreadPoolExecutor(4) as executor:
+        products = executor.map(lambda i: xnor_matmul(packed, packed, n_jobs=1 + i % 3), range(60))
+        assert all(np.array_equal(product, expected) for product in products)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_forked_child_multiplies_on():
+    a = pack_bits(np.random.default_rng(2).standard_normal((100, 300)))
+    expected = xnor_matmul(a, a, n_jobs=2)
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if np.array_equal(xnor_matmul(a, a, n_jobs=2), expected) else 1)
+    assert os.waitpid(child, 0)[1] == 0
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
