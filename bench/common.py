@@ -149,7 +149,7 @@ def _plot(path, report, panels, unit):
         )
         axes.invert_yaxis()  # the first at the top
         axes.set(title=title, xlabel=unit)
-        if max(row["median"] for row in rows) > 10 * min(row["median"] for row in rows):
+        if max(row["median"] for row in rows) > 50 * min(row["median"] for row in rows):
             axes.set_xscale("log")
         axes.margins(x=0.25)  # room for the labels
     figure.savefig(path, dpi=150)
