@@ -14,7 +14,7 @@
  *
  * A complete training program:
  *
- *     static uint64_t arena[1600]; // 12800 bytes; binnet_net_size says how many are needed
+ *     static uint64_t arena[1800]; // 14400 bytes; binnet_net_size says how many are needed
  *     static uint8_t flash[1024];  // binnet_model_size, likewise
  *     const binnet_layer layers[] = {{BINNET_DENSE, 32}, {BINNET_DENSE, 10}};
  *     const binnet_config config = {.seed = 1, .n_features = 64, .n_layers = 2, .batch_size = 32,

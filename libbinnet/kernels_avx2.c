@@ -59,10 +59,11 @@ AVX2 static void pack_by_summand(uint8_t *panel, const binnet_selector *selector
                                  uint32_t n_columns, uint32_t depth) {
     const __m256i bit = _mm256_setr_epi16(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096,
                                           8192, 16384, -32768);
-    const uint8_t *row = selector->bits + column / 8;
+    const uint8_t *rows = selector->bits + column / 8;
     for (uint32_t k = 0; k < depth; panel += INDEX_BYTES) {
         __m256i number = _mm256_setzero_si256();
-        for (int power = 1; power < 8 && k < depth; power += power, ++k, row += selector->stride) {
+        for (int power = 1; power < 8 && k < depth; power += power, ++k) {
+            const uint8_t *row = rows + k * selector->stride;
             const int16_t columns = (int16_t)(row[0] | (n_columns > 8 ? row[1] << 8 : 0));
             const __m256i is_set =
                 _mm256_cmpeq_epi16(_mm256_and_si256(_mm256_set1_epi16(columns), bit), bit);

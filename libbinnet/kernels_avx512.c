@@ -86,10 +86,11 @@ AVX512 static void pack_by_column(uint8_t *panel, const binnet_selector *selecto
 AVX512 static void pack_by_summand(uint8_t *panel, const binnet_selector *selector, uint32_t column,
                                    uint32_t n_columns, uint32_t depth) {
     const uint32_t n_bytes = (n_columns + 7) / 8;
-    const uint8_t *row = selector->bits + column / 8;
+    const uint8_t *rows = selector->bits + column / 8;
     for (uint32_t k = 0; k < depth; panel += INDEX_BYTES) {
         __m512i index = _mm512_set1_epi16(0x0100);
-        for (int bit = 0; bit < GROUP && k < depth; ++bit, ++k, row += selector->stride) {
+        for (int bit = 0; bit < GROUP && k < depth; ++bit, ++k) {
+            const uint8_t *row = rows + k * selector->stride;
             uint32_t columns = 0;
             if (n_bytes == 4)
                 memcpy(&columns, row, 4);

@@ -98,10 +98,11 @@ static void pack_by_column(uint8_t *panel, const binnet_selector *selector, uint
 static void pack_by_summand(uint8_t *panel, const binnet_selector *selector, uint32_t column,
                             uint32_t n_columns, uint32_t depth) {
     const uint32_t n_bytes = (n_columns + 7) / 8;
-    const uint8_t *row = selector->bits + column / 8;
+    const uint8_t *rows = selector->bits + column / 8;
     for (uint32_t k = 0; k < depth; panel += INDEX_BYTES) {
         uint8x16_t number = vdupq_n_u8(0);
-        for (uint32_t i = 0; i < GROUP && k < depth; ++i, ++k, row += selector->stride) {
+        for (uint32_t i = 0; i < GROUP && k < depth; ++i, ++k) {
+            const uint8_t *row = rows + k * selector->stride;
             const uint8x16_t power = vdupq_n_u8((uint8_t)(1u << i));
             number = vorrq_u8(number, vandq_u8(expand(row, n_bytes), power));
         }

@@ -38,9 +38,9 @@ static int make_table(int32_t table[16], const binnet_select *t, const uint8_t *
 /* A row of bits for each column. */
 static void add_by_column(const int32_t table[16], const binnet_selector *selector, uint32_t k,
                           uint32_t first, uint32_t n, int32_t *sums) {
-    const uint8_t *bits = selector->bits + first * selector->stride + (k >> 3);
-    for (uint32_t c = 0; c < n; ++c, bits += selector->stride)
-        sums[c] += table[*bits >> (k & 4) & 15];
+    const uint8_t *bits = selector->bits + (k >> 3);
+    for (uint32_t c = 0; c < n; ++c)
+        sums[c] += table[bits[(first + c) * selector->stride] >> (k & 4) & 15];
 }
 
 /* A row of bits for each summand: four bits of four rows become the indices of four columns. */
@@ -54,8 +54,8 @@ static void add_by_summand(const int32_t table[16], const binnet_selector *selec
     for (uint32_t c = 0; c < n; c += 4) {
         const uint8_t *bits = rows + ((first + c) >> 3);
         uint32_t indices = 0;
-        for (uint32_t j = 0; j < n_rows; ++j, bits += selector->stride)
-            indices |= (uint32_t)spread[*bits >> (c & 4) & 15] << j;
+        for (uint32_t j = 0; j < n_rows; ++j)
+            indices |= (uint32_t)spread[bits[j * selector->stride] >> (c & 4) & 15] << j;
         for (uint32_t i = c; i < n && i < c + 4; ++i, indices >>= 4) sums[i] += table[indices & 15];
     }
 }
@@ -77,8 +77,8 @@ void binnet_plain(const binnet_select *t, uint32_t panel_columns) {
             int32_t table[16];
             if (!make_table(table, t, row, k)) continue;
             const uint32_t n_rows = block(k, t->depth, GROUP);
-            int32_t *sums = t->sums + i * t->row_step;
-            for (uint32_t c = 0; c < t->n_columns; c += panel_columns, sums += t->panel_step) {
+            for (uint32_t c = 0; c < t->n_columns; c += panel_columns) {
+                int32_t *sums = t->sums + c / panel_columns * t->panel_step + i * t->row_step;
                 const uint32_t n = block(c, t->n_columns, panel_columns);
                 if (t->selector.by_column)
                     add_by_column(table, &t->selector, k, c, n, sums);

@@ -66,7 +66,8 @@ static void plan_net(binnet_net *net, const binnet_config *config, binnet_planne
         layer->bias_exponent = -1;
         layer->type->plan(net, layer, planner);
         panels = max64(panels, binnet_gemm_panels(k, net->batch_size, layer->units, fan_in));
-        panels = max64(panels, binnet_gemm_panels(k, net->batch_size, fan_in, layer->units));
+        if (i > 0) /* only there is an error at the input */
+            panels = max64(panels, binnet_gemm_panels(k, net->batch_size, fan_in, layer->units));
         panels = max64(panels, binnet_gemm_panels(k, layer->units, fan_in, net->batch_size));
         widest = max64(widest, layer->units);
         deepest = max64(deepest, fan_in);

@@ -35,7 +35,7 @@ def version() -> str:
 
 @cache
 def _thread_pools() -> ThreadpoolController:
-    """The libraries with thread pools. To find them takes a millisecond, to ask them does not."""
+    """Return the libraries with thread pools, found once: that takes a millisecond."""
     return ThreadpoolController()
 
 
@@ -120,13 +120,14 @@ def _start_threads(n_jobs: int | None) -> tuple[Any, Any]:
 _kept = threading.local()
 
 
-def _keep_threads(n_jobs: int | None) -> Any:
-    """Return the hook that runs tasks on threads which wait for the next call of this thread."""
+def _keep_threads(n_jobs: int | None) -> tuple[Any, Any]:
+    """As `_start_threads`, but the threads wait for the next call of this thread."""
     wanted = n_threads(n_jobs), os.getpid()  # threads do not survive a fork
     if getattr(_kept, "wanted", None) != wanted:
-        _kept.parallel, _kept.pool = _start_threads(n_jobs)
+        _kept.threads = _start_threads(n_jobs)
         _kept.wanted = wanted
-    return _kept.parallel
+    parallel, pool = _kept.threads
+    return parallel, pool
 
 
 def xnor_matmul(
@@ -139,7 +140,7 @@ def xnor_matmul(
     """Write the product ``a @ b.T`` of packed ±1 matrices, which `product` must not overlap."""
     if product.size == 0:
         return
-    parallel = _keep_threads(n_jobs)
+    parallel, _pool = _keep_threads(n_jobs)
     scratch = _buffer(lib.binnet_xnor_scratch_size(n_bits, kernels(), parallel))
     status = lib.binnet_xnor_matmul(
         _pointer("uint64_t", a),

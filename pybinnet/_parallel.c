@@ -45,11 +45,12 @@ struct pybinnet_pool {
     uint32_t n_tasks;
     binnet_task task;
     void *context;
+    char before[CACHE_LINE];
     int n_sleeping;
     int caller_sleeps;
     int stop;
     uint32_t n_done;
-    char padding[CACHE_LINE];
+    char after[CACHE_LINE];
     share shares[];
 };
 

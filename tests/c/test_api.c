@@ -248,6 +248,19 @@ static void test_model(void) {
     EXPECT(untouched.n_features == 0x01010101u);
 }
 
+/* The arena of the program at the top of binnet.h. */
+static void test_example(void) {
+    const binnet_layer layers[] = {{BINNET_DENSE, 32}, {BINNET_DENSE, 10}};
+    const binnet_config config = {.seed = 1,
+                                  .n_features = 64,
+                                  .n_layers = 2,
+                                  .batch_size = 32,
+                                  .layers = layers,
+                                  .kernels = binnet_kernels_find("portable")};
+    size_t n;
+    EXPECT(binnet_net_size(&config, &n) == BINNET_OK && n <= 1800 * sizeof(uint64_t));
+}
+
 static void test_config_refusals(void) {
     binnet_layer wide[] = {{BINNET_DENSE, BINNET_MAX_UNITS + 1}, {BINNET_DENSE, 2}};
     const binnet_layer unknown[] = {{99, 4}, {BINNET_DENSE, 2}};
@@ -389,6 +402,7 @@ int main(void) {
     test_golden();
     test_checkpoint_refusals();
     test_model();
+    test_example();
     test_config_refusals();
     test_bits();
     test_xnor_refusals();

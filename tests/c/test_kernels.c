@@ -156,9 +156,9 @@ static void test_product(const binnet_kernels *kernels, uint32_t n_rows, uint32_
                 const int zero = ternary && !is_set(&other, c, k);
                 sum += is_set(&selector, c, k) ? value : signs && !zero ? -value : 0;
             }
-            const int32_t *direct_sum =
-                binnet_sums_at(kernels, gemm.sums, n_rows, c) + i * (size_t)kernels->panel_columns;
-            equal &= sum == (direct ? *direct_sum : product[(size_t)i * n_columns + c]);
+            const size_t row = i * (size_t)kernels->panel_columns;
+            equal &= sum == (direct ? binnet_sums_at(kernels, gemm.sums, n_rows, c)[row]
+                                    : product[(size_t)i * n_columns + c]);
         }
     expect(equal, kernels->name, int8 ? "int8 product" : "uint8 product", n_rows, n_columns, depth);
     free(product);
