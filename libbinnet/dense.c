@@ -45,7 +45,6 @@ typedef struct pass {
     int32_t input_shift; /* backward: from sums to int16 errors */
     binnet_input input;
     size_t input_bits_stride;
-    size_t transposed_stride;
     binnet_rule rule;
     binnet_rng rng;
     int32_t exponent;
@@ -137,6 +136,7 @@ static uint32_t draw_strip(const pass *p, uint32_t worker, uint32_t first_row,
     return n_rows;
 }
 
+/* Errors of COLUMNS_AT_ONCE units, as rows for the backward product and as columns for the outer. */
 static void quantize_task(void *context, uint32_t task, uint32_t worker) {
     const pass *p = context;
     const binnet_layer_state *layer = p->layer;
@@ -156,6 +156,8 @@ static void quantize_task(void *context, uint32_t task, uint32_t worker) {
             p->net->kernels->quantize(&job, block(m, end, BINNET_UNIT_BLOCK));
         }
     }
+    p->net->kernels->transpose(p->net->transposed + (size_t)start * p->n_rows, p->n_rows,
+                               layer->normed + start, layer->units, p->n_rows, end - start);
 }
 
 static void store_error(void *context, const binnet_result *d) {
@@ -198,16 +200,6 @@ static void draw_task(void *context, uint32_t task, uint32_t worker) {
     }
 }
 
-static void transpose_task(void *context, uint32_t task, uint32_t worker) {
-    const pass *p = context;
-    const uint32_t units = p->layer->units, first = task * COLUMNS_AT_ONCE;
-    const size_t stride = p->transposed_stride;
-    (void)worker;
-    p->net->kernels->transpose(p->net->transposed + first * stride, stride,
-                               p->layer->normed + first, units, p->n_rows,
-                               block(first, units, COLUMNS_AT_ONCE));
-}
-
 static void update_rows(void *context, const binnet_result *gradient) {
     const pass *p = context;
     const binnet_layer_state *layer = p->layer;
@@ -232,16 +224,14 @@ static void multiply_outer(pass *p, binnet_input input, uint32_t rate_exponent) 
     binnet_layer_state *layer = p->layer;
     p->input = input;
     p->input_bits_stride = (layer->fan_in + 7) >> 3;
-    p->transposed_stride = p->n_rows;
     p->rng = binnet_rng_stream(net->seed, BINNET_RANDOM_OUTER, layer->index, net->step);
     binnet_run(&net->parallel, blocks(layer->fan_in, COLUMNS_AT_ONCE), draw_task, p);
-    binnet_run(&net->parallel, blocks(layer->units, COLUMNS_AT_ONCE), transpose_task, p);
     p->rng = binnet_rng_stream(net->seed, BINNET_RANDOM_UPDATE, layer->index, net->step);
     p->rule = binnet_sgd_rule(layer->weight_exponent, rate_exponent, 15);
     reset_peaks(net, 0);
     binnet_gemm gemm = product(p);
     gemm.values = (const uint8_t *)net->transposed;
-    gemm.stride = p->transposed_stride;
+    gemm.stride = p->n_rows;
     gemm.int8 = 1;
     gemm.selector = (binnet_selector){net->input_bits, p->input_bits_stride, 0};
     gemm.n_rows = layer->units;
@@ -263,6 +253,7 @@ static void backward(binnet_net *net, binnet_layer_state *layer, binnet_input in
     p.exponent = highest_peak(net);
     if (p.exponent == BINNET_NO_PEAK) {
         memset(delta, 0, (size_t)n_rows * layer->units);
+        memset(net->transposed, 0, (size_t)n_rows * layer->units);
     } else {
         p.rng = binnet_rng_stream(net->seed, BINNET_RANDOM_ERROR, layer->index, net->step);
         binnet_run(&net->parallel, blocks(layer->units, COLUMNS_AT_ONCE), quantize_task, &p);
