@@ -145,6 +145,14 @@ typedef struct binnet_rule {
     int32_t shift; /* and scaled by 2^-shift */
 } binnet_rule;
 
+/* Whether 16 bits suffice for steps. A step is floor((g · 2^(8 - shift) + random) / 256), with shift <= 8
+ * (g + (random >> (8 - shift))) >> shift. Gradients beyond 16 bits may saturate: they are beyond the
+ * limit anyway. */
+BINNET_INLINE int binnet_update_is_narrow(const binnet_rule *rule) {
+    const int32_t exponent = binnet_bitlen((uint32_t)rule->limit) - 1; /* of the limit */
+    return !rule->apply || (rule->shift <= 8 && exponent <= 14 && exponent - rule->shift <= 14);
+}
+
 /* Rows of latent weights with their gradients. */
 typedef struct binnet_update {
     binnet_rule rule;

@@ -310,35 +310,41 @@ AVX2 static void random_rows(uint8_t *bytes, const binnet_rng *rng, uint32_t row
 #undef INJECT
 }
 
+/* In 16 bits, if they suffice (binnet_update_is_narrow). */
 AVX2 static uint32_t update(const binnet_update *t) {
-    const int32_t k = t->rule.shift - 8;
-    const __m256i high = _mm256_set1_epi32(t->rule.limit), low = _mm256_set1_epi32(-t->rule.limit);
-    const __m256i half = _mm256_set1_epi32(k > 0 ? (int32_t)(1u << (k - 1)) : 0);
-    const __m128i left = _mm_cvtsi32_si128(k < 0 ? -k : 0),
-                  right = _mm_cvtsi32_si128(k > 0 ? k : 0);
-    const __m256i most = _mm256_set1_epi32(32767), least = _mm256_set1_epi32(-32767);
-    const uint32_t whole = t->n_columns & ~7u;
+    if (!binnet_update_is_narrow(&t->rule)) return binnet_kernels_portable.update(t);
+    const int32_t shift = t->rule.apply ? t->rule.shift : 0;
+    const __m256i high = _mm256_set1_epi16((int16_t)t->rule.limit);
+    const __m256i low = _mm256_set1_epi16((int16_t)-t->rule.limit);
+    const __m128i left = _mm_cvtsi32_si128(shift < 0 ? -shift : 0);
+    const __m128i right = _mm_cvtsi32_si128(shift > 0 ? shift : 0);
+    const __m128i fraction = _mm_cvtsi32_si128(8 - shift);
+    const uint32_t whole = t->n_columns & ~15u;
     __m256i largest = _mm256_setzero_si256();
     uint8_t bytes[64]; /* random, of 64 columns */
     for (uint32_t m = 0; m < t->n_rows; ++m)
-        for (uint32_t n = 0; n < whole; n += 8) {
-            __m256i g = load(t->gradient + m * t->gradient_stride + n);
-            largest = _mm256_or_si256(largest, _mm256_abs_epi32(g));
+        for (uint32_t n = 0; n < whole; n += 16) {
+            const int32_t *gradient = t->gradient + m * t->gradient_stride + n;
+            const __m256i g0 = load(gradient), g1 = load(gradient + 8);
+            largest = _mm256_or_si256(largest,
+                                      _mm256_or_si256(_mm256_abs_epi32(g0), _mm256_abs_epi32(g1)));
             if (!t->rule.apply) continue;
             if (n % 64 == 0)
                 random_rows(bytes, &t->rng, t->first_row + m, 1, (t->first_column + n) >> 3, 8);
-            g = _mm256_min_epi32(_mm256_max_epi32(g, low), high);
-            g = _mm256_sra_epi32(_mm256_sll_epi32(_mm256_add_epi32(g, half), left), right);
-            const __m256i r = _mm256_cvtepu8_epi32(
-                _mm_loadl_epi64((const __m128i *)(const void *)(bytes + n % 64)));
-            const __m256i step = _mm256_srai_epi32(_mm256_add_epi32(g, r), 8);
-            __m128i *latent = (__m128i *)(void *)(t->latent + m * t->latent_stride + n);
-            __m256i w = _mm256_sub_epi32(_mm256_cvtepi16_epi32(_mm_loadu_si128(latent)), step);
-            w = _mm256_min_epi32(_mm256_max_epi32(w, least), most);
-            _mm_storeu_si128(
-                latent, _mm_packs_epi32(_mm256_castsi256_si128(w), _mm256_extracti128_si256(w, 1)));
-            t->bits[m * t->bits_stride + (n >> 3)] =
-                (uint8_t)(~_mm256_movemask_ps(_mm256_castsi256_ps(w)) & 255);
+            const __m256i random = _mm256_cvtepu8_epi16(
+                _mm_loadu_si128((const __m128i *)(const void *)(bytes + n % 64)));
+            __m256i step = _mm256_permute4x64_epi64(_mm256_packs_epi32(g0, g1), 0xd8);
+            step = _mm256_min_epi16(_mm256_max_epi16(step, low), high);
+            step = _mm256_add_epi16(step, _mm256_srl_epi16(random, fraction));
+            step = _mm256_sra_epi16(_mm256_sll_epi16(step, left), right);
+            int16_t *latent = t->latent + m * t->latent_stride + n;
+            const __m256i w =
+                _mm256_max_epi16(_mm256_subs_epi16(load(latent), step), _mm256_set1_epi16(-32767));
+            store(latent, w);
+            const __m128i signs =
+                _mm_packs_epi16(_mm256_castsi256_si128(w), _mm256_extracti128_si256(w, 1));
+            const uint32_t positive = ~(uint32_t)_mm_movemask_epi8(signs);
+            memcpy(t->bits + m * t->bits_stride + (n >> 3), &positive, 2);
         }
     uint32_t lanes[8], bits = 0;
     store(lanes, largest);

@@ -447,9 +447,7 @@ AVX512 static void random_rows(uint8_t *bytes, const binnet_rng *rng, uint32_t r
         }
 }
 
-/* How a gradient becomes a step: floor((g · 2^(8 - shift) + random) / 256). With shift <= 8 that is
- * (g + (random >> (8 - shift))) >> shift, in 16 bits if the limit allows. Large gradients saturate,
- * and are beyond the limit anyway. */
+/* How a gradient becomes a step in 16 bits (binnet_update_is_narrow). */
 typedef struct stepper {
     __m512i high, low, left, right, fraction;
 } stepper;
@@ -489,10 +487,8 @@ AVX512 BINNET_INLINE __m512i update_32(const binnet_update *t, const stepper *s,
 }
 
 AVX512 static uint32_t update(const binnet_update *t) {
+    if (!binnet_update_is_narrow(&t->rule)) return binnet_kernels_portable.update(t);
     const int32_t shift = t->rule.apply ? t->rule.shift : 0;
-    const int32_t exponent = binnet_bitlen((uint32_t)t->rule.limit) - 1; /* of the limit */
-    if (t->rule.apply && (shift > 8 || exponent > 14 || exponent - shift > 14))
-        return binnet_kernels_portable.update(t);
     const stepper s = {_mm512_set1_epi16((int16_t)t->rule.limit),
                        _mm512_set1_epi16((int16_t)-t->rule.limit),
                        _mm512_set1_epi16((int16_t)(shift < 0 ? -shift : 0)),
