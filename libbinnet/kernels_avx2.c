@@ -129,7 +129,8 @@ AVX2 BINNET_INLINE void store_sums(const int int8, const binnet_select *t, uint3
 
 #define LOOK_UP(sum, index) sum = _mm256_add_epi16(sum, _mm256_shuffle_epi8(table, index))
 
-/* An instruction of no effect: without it gcc 12 keeps two copies of every sum, and spills some. */
+/* An instruction of no effect. Without it before, in and after the loop gcc 12 keeps two copies of every
+ * sum, and spills some. */
 #define KEEP_ROW(i) __asm__("" : "+x"(s##i##0), "+x"(s##i##1));
 
 #define STEP_ROW(i)                                                                                \
@@ -160,6 +161,7 @@ AVX2 BINNET_INLINE void select_block(const int int8, const uint32_t rows, const 
         const __m256i index0 = load(index);
         const __m256i index1 = panels == 2 ? load(index + panel_bytes) : index0;
         EACH_ROW(STEP_ROW)
+        EACH_ROW(KEEP_ROW)
         index += INDEX_BYTES;
         tables += TABLE_BYTES;
     } while (--n_groups);
