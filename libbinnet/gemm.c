@@ -38,8 +38,9 @@ static void pack_task(void *context, uint32_t task, uint32_t worker) {
     binnet_selector selector = g->selector;
     (void)worker;
     if (task >= n) selector.bits = g->nonzero;
-    g->kernels->pack(g->panels + task * (size_t)panel_bytes(g->kernels, g->depth), &selector, first,
-                     min32(g->kernels->panel_columns, g->n_columns - first), g->depth);
+    (selector.by_column ? g->kernels->pack_by_column : g->kernels->pack_by_summand)(
+        g->panels + task * (size_t)panel_bytes(g->kernels, g->depth), &selector, first,
+        min32(g->kernels->panel_columns, g->n_columns - first), g->depth);
 }
 
 static void run_plane(const binnet_gemm *g, const binnet_select *s) {

@@ -237,9 +237,12 @@ struct binnet_kernels {
 
     /* A product by bits as they are: no packing. */
     void (*plain)(const binnet_select *product);
-    /* Packs the bits of up to panel_columns columns: [ceil(depth / group)][index_bytes]. */
-    void (*pack)(uint8_t *panel, const binnet_selector *selector, uint32_t first_column,
-                 uint32_t n_columns, uint32_t depth);
+    /* Pack the bits of up to panel_columns columns, a selector being by column or not: [ceil(depth /
+     * group)][index_bytes]. */
+    void (*pack_by_column)(uint8_t *panel, const binnet_selector *selector, uint32_t first_column,
+                           uint32_t n_columns, uint32_t depth);
+    void (*pack_by_summand)(uint8_t *panel, const binnet_selector *selector, uint32_t first_column,
+                            uint32_t n_columns, uint32_t depth);
     /* A product by packed bits, panels standing one after another. */
     void (*select)(const binnet_select *product);
     /* out[n][b] = in[b][n], b < n_rows, n < n_columns. */

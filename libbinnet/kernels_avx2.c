@@ -3,6 +3,7 @@
  * ends it.
  * SPDX-License-Identifier: BSD-3-Clause */
 #include "norm_inline.h"
+#include "select_inline.h"
 
 #if BINNET_X86
 #include <immintrin.h>
@@ -72,14 +73,6 @@ AVX2 static void pack_by_summand(uint8_t *panel, const binnet_selector *selector
         }
         store(panel, to_index(number));
     }
-}
-
-AVX2 static void pack(uint8_t *panel, const binnet_selector *selector, uint32_t column,
-                      uint32_t n_columns, uint32_t depth) {
-    if (selector->by_column)
-        pack_by_column(panel, selector, column, n_columns, depth);
-    else
-        pack_by_summand(panel, selector, column, n_columns, depth);
 }
 
 /* ---- Product ------------------------------------------------------------------------------- */
@@ -169,37 +162,7 @@ AVX2 BINNET_INLINE void select_block(const int int8, const uint32_t rows, const 
     EACH_ROW(STORE_ROW)
 }
 
-AVX2 BINNET_INLINE void select_all(const int int8, const binnet_select *t) {
-    const uint32_t n_panels = (t->n_columns + COLUMNS - 1) / COLUMNS;
-    int32_t first_start[ROWS] = {0};
-    for (uint32_t i = 0; t->signs && !t->add && i < t->n_rows; ++i)
-        first_start[i] = -binnet_total(t->values + i * t->stride, int8, t->depth);
-    for (uint32_t k = 0; k < t->depth; k += DEPTH) {
-        const uint32_t n = t->depth - k < DEPTH ? t->depth - k : DEPTH;
-        const uint32_t first_group = k / GROUP, n_groups = (n + GROUP - 1) / GROUP;
-        const int32_t *start = k || t->add ? NULL : first_start;
-        for (uint32_t i = 0; i < t->n_rows; ++i)
-            make_tables(int8, t->tables + i * CHUNK * TABLE_BYTES, t->values + i * t->stride + k,
-                        n);
-        for (uint32_t p = 0; p < n_panels;) {
-            const int two = p + 2 <= n_panels;
-            if (two && t->n_rows == ROWS)
-                select_block(int8, ROWS, 2, t, 0, p, first_group, n_groups, start);
-            for (uint32_t i = 0; two && t->n_rows < ROWS && i < t->n_rows; ++i)
-                select_block(int8, 1, 2, t, i, p, first_group, n_groups, start);
-            for (uint32_t i = 0; !two && i < t->n_rows; ++i)
-                select_block(int8, 1, 1, t, i, p, first_group, n_groups, start);
-            p += two ? 2 : 1;
-        }
-    }
-}
-
-AVX2 static void select_packed(const binnet_select *t) {
-    if (t->int8)
-        select_all(1, t);
-    else
-        select_all(0, t);
-}
+BINNET_DEFINE_SELECT(AVX2, 2, CHUNK *TABLE_BYTES, binnet_total)
 
 /* Few rows do not pay for packing: the bits of a column are spread to masks where they are used. */
 
@@ -227,21 +190,7 @@ AVX2 BINNET_INLINE int32_t masked_sum(const uint8_t *values, const uint8_t *bits
     return total;
 }
 
-AVX2 static void plain(const binnet_select *t) {
-    if (t->int8 || !t->signs || t->add || !t->selector.by_column) {
-        binnet_plain(t, COLUMNS);
-        return;
-    }
-    for (uint32_t i = 0; i < t->n_rows; ++i) {
-        const uint8_t *row = t->values + i * t->stride;
-        const int32_t less = binnet_total(row, 0, t->depth);
-        for (uint32_t c = 0; c < t->n_columns; ++c) {
-            const int32_t sum =
-                masked_sum(row, t->selector.bits + c * t->selector.stride, t->depth);
-            t->sums[c / COLUMNS * t->panel_step + i * t->row_step + c % COLUMNS] = sum + sum - less;
-        }
-    }
-}
+BINNET_DEFINE_PLAIN(AVX2)
 
 /* ---- Element-wise: whole vectors here, the rest of a row with the portable kernels ----------- */
 
@@ -285,22 +234,7 @@ AVX2 static void random_rows(uint8_t *bytes, const binnet_rng *rng, uint32_t row
             const __m256i column = _mm256_set1_epi32((int32_t)(first_block + block));
             __m256i x0 = _mm256_add_epi32(_mm256_add_epi32(lane, column), key[0]);
             __m256i x1 = _mm256_add_epi32(_mm256_set1_epi32((int32_t)(row + r)), key[1]);
-            ROUND(13);
-            ROUND(15);
-            ROUND(26);
-            ROUND(6);
-            INJECT(1, 2, 1);
-            ROUND(17);
-            ROUND(29);
-            ROUND(16);
-            ROUND(24);
-            INJECT(2, 0, 2);
-            ROUND(13);
-            ROUND(15);
-            ROUND(26);
-            ROUND(6);
-            INJECT(0, 1, 3);
-            ROUND(17);
+            BINNET_THREEFRY(ROUND, INJECT);
             const __m256i low = _mm256_unpacklo_epi32(x0, x1), high = _mm256_unpackhi_epi32(x0, x1);
             store(bytes, _mm256_permute2x128_si256(low, high, 0x20));
             store(bytes + 32, _mm256_permute2x128_si256(low, high, 0x31));
@@ -436,7 +370,8 @@ const binnet_kernels binnet_kernels_avx2 = {
     .table_bytes = ROWS * CHUNK * TABLE_BYTES,
     .xnor_columns = XNOR_COLUMNS,
     .plain = plain,
-    .pack = pack,
+    .pack_by_column = pack_by_column,
+    .pack_by_summand = pack_by_summand,
     .select = select_packed,
     .transpose = transpose,
     .draw_bits = draw_bits,

@@ -4,6 +4,7 @@
  * in two instructions, none of which multiplies, where vpdpbusd does 64 in one.
  * SPDX-License-Identifier: BSD-3-Clause */
 #include "norm_inline.h"
+#include "select_inline.h"
 
 #if BINNET_X86
 #include <immintrin.h>
@@ -101,14 +102,6 @@ AVX512 static void pack_by_summand(uint8_t *panel, const binnet_selector *select
         }
         _mm512_storeu_si512(panel, index);
     }
-}
-
-AVX512 static void pack(uint8_t *panel, const binnet_selector *selector, uint32_t column,
-                        uint32_t n_columns, uint32_t depth) {
-    if (selector->by_column)
-        pack_by_column(panel, selector, column, n_columns, depth);
-    else
-        pack_by_summand(panel, selector, column, n_columns, depth);
 }
 
 /* ---- Product ------------------------------------------------------------------------------- */
@@ -210,7 +203,7 @@ AVX512 BINNET_INLINE void select_block(const int int8, const uint32_t rows, cons
     EACH_ROW(STORE_ROW)
 }
 
-AVX512 BINNET_INLINE int32_t sum_row(const int int8, const uint8_t *row, uint32_t n) {
+AVX512 BINNET_INLINE int32_t sum_row(const uint8_t *row, const int int8, uint32_t n) {
     const __m512i ones = _mm512_set1_epi8(1);
     __m512i sum = _mm512_setzero_si512();
     for (uint32_t k = 0; k < n; k += 64) {
@@ -220,37 +213,7 @@ AVX512 BINNET_INLINE int32_t sum_row(const int int8, const uint8_t *row, uint32_
     return _mm512_reduce_add_epi32(sum);
 }
 
-AVX512 BINNET_INLINE void select_all(const int int8, const binnet_select *t) {
-    const uint32_t n_panels = (t->n_columns + COLUMNS - 1) / COLUMNS;
-    int32_t first_start[ROWS] = {0};
-    for (uint32_t i = 0; t->signs && !t->add && i < t->n_rows; ++i)
-        first_start[i] = -sum_row(int8, t->values + i * t->stride, t->depth);
-    for (uint32_t k = 0; k < t->depth; k += DEPTH) {
-        const uint32_t n = t->depth - k < DEPTH ? t->depth - k : DEPTH;
-        const uint32_t first_group = k / GROUP, n_groups = (n + GROUP - 1) / GROUP;
-        const int32_t *start = k || t->add ? NULL : first_start;
-        for (uint32_t i = 0; i < t->n_rows; ++i)
-            make_tables(int8, t->tables + i * CHUNK * TABLE_BYTES, t->values + i * t->stride + k,
-                        n);
-        for (uint32_t p = 0; p < n_panels;) {
-            const int four = p + 4 <= n_panels;
-            if (four && t->n_rows == ROWS)
-                select_block(int8, ROWS, 4, t, 0, p, first_group, n_groups, start);
-            for (uint32_t i = 0; four && t->n_rows < ROWS && i < t->n_rows; ++i)
-                select_block(int8, 1, 4, t, i, p, first_group, n_groups, start);
-            for (uint32_t i = 0; !four && i < t->n_rows; ++i)
-                select_block(int8, 1, 1, t, i, p, first_group, n_groups, start);
-            p += four ? 4 : 1;
-        }
-    }
-}
-
-AVX512 static void select_packed(const binnet_select *t) {
-    if (t->int8)
-        select_all(1, t);
-    else
-        select_all(0, t);
-}
+BINNET_DEFINE_SELECT(AVX512, 4, CHUNK *TABLE_BYTES, sum_row)
 
 /* Few rows do not pay for packing: the bits of a unit choose bytes where they are used. */
 enum { UNITS_AT_ONCE = 8 };
@@ -408,22 +371,7 @@ AVX512 BINNET_INLINE void random_pair(__m512i out[2], const keys *key, uint32_t 
 #define INJECT(a, b, n)                                                                            \
     x0 = _mm512_add_epi32(x0, key->k[a]);                                                          \
     x1 = _mm512_add_epi32(x1, _mm512_add_epi32(key->k[b], _mm512_set1_epi32(n)))
-    ROUND(13);
-    ROUND(15);
-    ROUND(26);
-    ROUND(6);
-    INJECT(1, 2, 1);
-    ROUND(17);
-    ROUND(29);
-    ROUND(16);
-    ROUND(24);
-    INJECT(2, 0, 2);
-    ROUND(13);
-    ROUND(15);
-    ROUND(26);
-    ROUND(6);
-    INJECT(0, 1, 3);
-    ROUND(17);
+    BINNET_THREEFRY(ROUND, INJECT);
 #undef ROUND
 #undef INJECT
     const __m512i low = _mm512_unpacklo_epi32(x0, x1), high = _mm512_unpackhi_epi32(x0, x1);
@@ -469,8 +417,8 @@ AVX512 BINNET_INLINE __m512i update_32(const binnet_update *t, const stepper *s,
     step = _mm512_add_epi16(step, _mm512_srlv_epi16(_mm512_cvtepu8_epi16(random), s->fraction));
     step = _mm512_srav_epi16(_mm512_sllv_epi16(step, s->left), s->right);
     int16_t *latent = t->latent + row * t->latent_stride + column;
-    /* Later rows' weights, which their products give time to fetch: large nets train a quarter
-     * faster. Past the end it is harmless, but must not be pointer arithmetic. */
+    /* Later rows' weights, which their products give time to fetch: large nets train a few
+     * percent faster. Past the end it is harmless, but must not be pointer arithmetic. */
     _mm_prefetch((const char *)((uintptr_t)latent + 2 * ROWS * t->latent_stride), _MM_HINT_T0);
     __m512i w = _mm512_subs_epi16(_mm512_maskz_loadu_epi16(valid, latent), step);
     w = _mm512_max_epi16(w, _mm512_set1_epi16(-32767));
@@ -609,7 +557,7 @@ AVX512 static void xnor(const binnet_xnor *tile) {
     }
 }
 
-/* ---- Normalisation: the loops of norm_inline.h, whose 16 units are the lanes of a register ------ */
+/* ---- Normalisation: the loops of norm_inline.h, of which gcc 12 makes scalar code in part ------- */
 
 typedef struct lanes {
     __mmask16 units, plus, minus;
@@ -782,10 +730,9 @@ AVX512 static void quantize(const binnet_error_job *job, uint32_t n) {
     const __mmask16 units = (__mmask16)first_bits(n);
     const __m512i factors = load_factors(job->scale, units);
     const __m512i k = _mm512_add_epi32(shift_of(factors), _mm512_set1_epi32(job->exponent - 7));
-    const lanes l =
-        make_lanes(units, factors, /* less the random byte's 8; see binnet_error_shift */
-                   clamped(_mm512_sub_epi32(k, _mm512_set1_epi32(8)), _mm512_set1_epi32(-16),
-                           _mm512_set1_epi32(23)));
+    const lanes l = make_lanes(units, factors, /* less the random byte's 8; see norm_inline.h */
+                               clamped(_mm512_sub_epi32(k, _mm512_set1_epi32(8)),
+                                       _mm512_set1_epi32(-16), _mm512_set1_epi32(23)));
     const __m512i most = _mm512_set1_epi32(127), least = _mm512_set1_epi32(-127);
     for (uint32_t b = 0; b < job->n_rows; ++b) {
         const __m128i random = _mm_maskz_loadu_epi8(l.units, job->random + b * job->random_stride);
@@ -811,7 +758,8 @@ const binnet_kernels binnet_kernels_avx512 = {
     .table_bytes = ROWS * CHUNK * TABLE_BYTES,
     .xnor_columns = XNOR_COLUMNS,
     .plain = plain,
-    .pack = pack,
+    .pack_by_column = pack_by_column,
+    .pack_by_summand = pack_by_summand,
     .select = select_packed,
     .transpose = transpose,
     .draw_bits = draw_bits,

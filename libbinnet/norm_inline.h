@@ -1,7 +1,7 @@
 /* The loops over single values of L1 batch normalisation, activation and error quantization
- * (docs/algorithm.md, sections 3, 5 and 6). No multiply on data: shifts, adds and selections. Each
+ * (docs/algorithm.md, sections 3, 5 and 6). No multiply on data: shifts, adds and selections. A
  * kernels_*.c compiles them for its instruction set, and the compiler vectorises them: rows are
- * walked one after another, 16 units side by side.
+ * walked one after another, 16 units side by side. kernels_avx512.c has most of them by hand.
  * SPDX-License-Identifier: BSD-3-Clause */
 #ifndef BINNET_NORM_INLINE_H
 #define BINNET_NORM_INLINE_H
@@ -166,12 +166,6 @@ BINNET_INLINE void binnet_inline_denormalise(const binnet_error_job *job, uint32
     BINNET_EACH_UNIT job->largest[u] = largest[u];
 }
 
-/* By how much a unit's scaled errors are shifted. Not below -6 unless they are all 0: the lower clamp
- * only keeps the shift legal. */
-BINNET_INLINE int32_t binnet_error_shift(binnet_scale scale, int32_t exponent) {
-    return binnet_clamp(scale.shift + exponent - 7, -8, 31);
-}
-
 /* Scaled errors of units to int8 with the shared exponent; `random` has a byte for each. */
 BINNET_INLINE void binnet_inline_quantize(const binnet_error_job *job, uint32_t n) {
     const int16_t *error = job->error;
@@ -180,12 +174,15 @@ BINNET_INLINE void binnet_inline_quantize(const binnet_error_job *job, uint32_t 
     int32_t row[BINNET_UNIT_BLOCK], bytes[BINNET_UNIT_BLOCK];
     binnet_lanes lanes;
     binnet_spread_term(&lanes, job->scale, n);
-    BINNET_EACH_UNIT binnet_spread_shift(&lanes, u,
-                                         binnet_error_shift(job->scale[u], job->exponent) - 8);
+    BINNET_EACH_UNIT {
+        /* Not below -6 unless the error is 0: the lower clamp only keeps the shift legal. */
+        const int32_t k = binnet_clamp(job->scale[u].shift + job->exponent - 7, -8, 31);
+        binnet_spread_shift(&lanes, u, k - 8);
+    }
     for (uint32_t b = 0; b < job->n_rows; ++b) {
         BINNET_EACH_UNIT row[u] = error[u];
-        BINNET_EACH_UNIT row[u] = binnet_lane_scaled(&lanes, u, row[u]);
-        BINNET_EACH_UNIT row[u] = binnet_lane_shifted(&lanes, u, row[u]);
+        BINNET_EACH_UNIT row[u] =
+            binnet_lane_shifted(&lanes, u, binnet_lane_scaled(&lanes, u, row[u]));
         BINNET_EACH_UNIT bytes[u] = random[u];
         BINNET_EACH_UNIT row[u] += bytes[u];
         BINNET_EACH_UNIT row[u] = binnet_clamp(binnet_floor_shift(row[u], 8), -127, 127);

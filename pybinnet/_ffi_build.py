@@ -27,7 +27,12 @@ def make_ffi() -> FFI:
         '#include "_parallel.h"\n',
         sources=["pybinnet/_parallel.c"] + [f"libbinnet/{name}" for name in sources],
         include_dirs=["include", "pybinnet"],
-        depends=[*HEADERS, "libbinnet/internal.h", "libbinnet/norm_inline.h"],
+        depends=[
+            *HEADERS,
+            "libbinnet/internal.h",
+            "libbinnet/norm_inline.h",
+            "libbinnet/select_inline.h",
+        ],
         py_limited_api=True,  # cffi itself drops it on a free-threaded interpreter
     )
     return ffi

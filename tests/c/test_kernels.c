@@ -356,7 +356,8 @@ static void test_random(const binnet_kernels *kernels, uint32_t n_rows, uint32_t
     const uint32_t row = draw(1000), block = draw(1000);
     guarded a = guard((size_t)n_rows * n_blocks * 8), b = guard((size_t)n_rows * n_blocks * 8);
     kernels->random(a.start, &stream, row, n_rows, block, n_blocks);
-    binnet_kernels_portable.random(b.start, &stream, row, n_rows, block, n_blocks);
+    for (uint32_t r = 0; r < n_rows; ++r)
+        binnet_rng_blocks(&stream, row + r, block, n_blocks, b.start + 8 * (size_t)n_blocks * r);
     expect(!memcmp(a.start, b.start, (size_t)n_rows * n_blocks * 8), kernels->name, "random",
            n_rows, n_blocks, 0);
     release(a), release(b);
@@ -429,10 +430,14 @@ int main(void) {
         for (uint32_t i = 0; i < 40; ++i) test_transpose(kernels, 1 + draw(70), 1 + draw(140));
         for (uint32_t i = 0; i < 100; ++i)
             test_draw_bits(kernels, 1 + draw(200), draw(2) ? 31 : 255);
-        for (uint32_t i = 0; i < 400; ++i) test_update(kernels, 1 + draw(6), 1 + draw(160));
-        for (uint32_t i = 0; i < 300; ++i) test_norm(kernels, 1 + draw(140), 1 + draw(64));
         for (uint32_t i = 0; i < 100; ++i) test_random(kernels, 1 + draw(9), 1 + draw(20));
         test_xnor_shapes(kernels);
+        if (t == 0) { /* what follows compares with it; tests/reference.py judges it */
+            printf("%s: %s\n", names[t], failures == before ? "equals plain sums" : "DIFFERS");
+            continue;
+        }
+        for (uint32_t i = 0; i < 400; ++i) test_update(kernels, 1 + draw(6), 1 + draw(160));
+        for (uint32_t i = 0; i < 300; ++i) test_norm(kernels, 1 + draw(140), 1 + draw(64));
         printf("%s: %s\n", names[t], failures == before ? "equals portable" : "DIFFERS");
     }
     return failures != 0;
