@@ -14,7 +14,7 @@
  *
  * A complete training program:
  *
- *     static uint64_t arena[1800]; // 14400 bytes; binnet_net_size says how many are needed
+ *     static uint64_t arena[1850]; // 14800 bytes; binnet_net_size says how many are needed
  *     static uint8_t flash[1024];  // binnet_model_size, likewise
  *     const binnet_layer layers[] = {{BINNET_DENSE, 32}, {BINNET_DENSE, 10}};
  *     const binnet_config config = {.seed = 1, .n_features = 64, .n_layers = 2, .batch_size = 32,
@@ -167,7 +167,7 @@ uint32_t binnet_rate_exponent(uint32_t first, uint32_t last, uint32_t step, uint
 #define BINNET_MAX_RATE_EXPONENT 15 /* the rate 2^-15 is one step of the int16 latent weights */
 
 typedef enum binnet_layer_kind {
-    BINNET_DENSE = 1 /* fully connected, binary weights, L1 batch norm, ReLU (last layer: linear) */
+    BINNET_DENSE = 1 /* fully connected, L1 batch norm, activation (last layer: none) */
 } binnet_layer_kind;
 
 typedef struct binnet_layer {
@@ -175,14 +175,52 @@ typedef struct binnet_layer {
     uint32_t units; /* 1 to BINNET_MAX_UNITS; the last layer: one per class, at least 2 */
 } binnet_layer;
 
+typedef enum binnet_weights {
+    BINNET_BINARY = 0, /* -1, +1 (Courbariaux et al. 2015) */
+    BINNET_TERNARY = 1 /* -1, 0, +1 (Lin et al. 2015, section 3.1) */
+} binnet_weights;
+
+typedef enum binnet_binarization {
+    BINNET_DETERMINISTIC = 0, /* by sign, or by threshold */
+    BINNET_STOCHASTIC =
+        1 /* in training, drawn anew in each step; deployed are deterministic ones */
+} binnet_binarization;
+
+typedef enum binnet_activation {
+    BINNET_RELU = 0,
+    BINNET_SIGN =
+        1 /* Binarized Neural Networks (Courbariaux et al. 2016): bits, products by XNOR */
+} binnet_activation;
+
+typedef enum binnet_solver {
+    BINNET_SGD = 0,
+    BINNET_ADAMAX = 1 /* by shifts (same source, algorithm 4); 4 more bytes a weight and bias */
+} binnet_solver;
+
+typedef enum binnet_gradient {
+    BINNET_QUANTIZED = 0, /* a layer's input counts as random bits (Lin et al. 2015, section 3.2) */
+    BINNET_EXACT = 1      /* as it is, which takes eight products instead of one: for comparison */
+} binnet_gradient;
+
+/* How a net learns. All zero: BinaryConnect with quantized backprop. */
+typedef struct binnet_method {
+    uint32_t weights;      /* a binnet_weights, */
+    uint32_t binarization; /* a binnet_binarization, */
+    uint32_t activation;   /* a binnet_activation: not SIGN where no layer is hidden, */
+    uint32_t solver;       /* a binnet_solver, */
+    uint32_t gradient;     /* a binnet_gradient */
+    uint32_t dropout; /* share of hidden units left out in a training step, in 1/256: 0 to 255 */
+} binnet_method;
+
 /* What to train. Copied by binnet_net_init, except the hook that `parallel` names. Zero the struct
  * first: members to come mean "default" when 0. */
 typedef struct binnet_config {
-    uint64_t seed;                   /* the same seed gives the same bytes, everywhere */
-    uint32_t n_features;             /* columns of x: 1 to BINNET_MAX_FEATURES */
-    uint32_t n_layers;               /* 1 to BINNET_MAX_LAYERS */
-    uint32_t batch_size;             /* most rows of a step: 1 to BINNET_MAX_BATCH */
-    const binnet_layer *layers;      /* [n_layers] */
+    uint64_t seed;              /* the same seed gives the same bytes, everywhere */
+    uint32_t n_features;        /* columns of x: 1 to BINNET_MAX_FEATURES */
+    uint32_t n_layers;          /* 1 to BINNET_MAX_LAYERS */
+    uint32_t batch_size;        /* most rows of a step: 1 to BINNET_MAX_BATCH */
+    const binnet_layer *layers; /* [n_layers] */
+    binnet_method method;
     const uint32_t *class_counts;    /* training rows of each class; NULL: equally many */
     const binnet_kernels *kernels;   /* NULL: the best */
     const binnet_parallel *parallel; /* NULL: the calling thread only */
@@ -198,7 +236,7 @@ binnet_status binnet_net_size(const binnet_config *config, size_t *n_bytes);
 binnet_status binnet_net_init(binnet_net **net, void *arena, size_t n_bytes,
                               const binnet_config *config);
 
-/* One step of BinaryConnect: forward with the binary weights, backward, update of the latent ones.
+/* One step of the method: forward with the propagated weights, backward, update of the latent ones.
  * x is [n_rows][n_features], labels [n_rows]; 1 <= n_rows <= batch_size; the learning rate is
  * 2^-rate_exponent of the weight range. *loss (may be NULL) gets the sum of squared hinges, 1024
  * being a margin squared. Errors: ARGUMENT, LABEL. */
@@ -231,7 +269,8 @@ binnet_status binnet_net_calibrate(binnet_net *net, const uint8_t *x, uint32_t n
 /* Bytes of the model that binnet_model_write makes of this net. */
 size_t binnet_model_size(const binnet_net *net);
 
-/* Writes the deployed model: 1 bit a weight, 8 bytes a unit. STATE if not calibrated. */
+/* Writes the deployed model: 1 bit a weight, 2 if ternary; 8 bytes a unit, 4 with sign activation. STATE
+ * if not calibrated. */
 binnet_status binnet_model_write(const binnet_net *net, void *bytes, size_t n_bytes);
 
 /* An opened model: a checked view of the caller's bytes, which must stay. Any alignment will do. */
@@ -242,6 +281,8 @@ typedef struct binnet_model {
     uint32_t n_layers;
     uint32_t n_classes;
     uint32_t max_hidden; /* most units of a hidden layer */
+    uint32_t weights;    /* a binnet_weights */
+    uint32_t activation; /* a binnet_activation */
     const binnet_kernels *kernels;
 } binnet_model;
 

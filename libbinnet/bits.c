@@ -20,9 +20,8 @@ binnet_status binnet_bits_pack(const int8_t *values, size_t n_rows, size_t n_bit
 /* ---- Product -------------------------------------------------------------------------------- */
 
 /* A task is ROW_BLOCK rows of a, 1 MiB of words that stay in a second-level cache from task to
- * task, times COLUMN_BLOCK rows of b, packed once into 64 KiB of panels there. STRIP rows at a time
- * meet all the panels: a strip, a panel and the strip's product share the first-level cache. */
-enum { ROW_BLOCK = 1024, COLUMN_BLOCK = 64, STRIP = 8 };
+ * task, times COLUMN_BLOCK rows of b, packed once into 64 KiB of panels there. */
+enum { ROW_BLOCK = 1024, COLUMN_BLOCK = 64 };
 
 typedef struct xnor_job {
     const uint64_t *a, *b;
@@ -41,34 +40,6 @@ static size_t blocks(size_t n, size_t block) { return n / block + (n % block != 
 static size_t panel_bytes(size_t n_words, const binnet_kernels *kernels) {
     if (kernels->xnor_columns == 1) return 0;
     return min_size(n_words, BINNET_XNOR_WORDS) * COLUMN_BLOCK * sizeof(uint64_t);
-}
-
-/* Words [0, n_words) of n_columns rows of b as panels of `width` columns. */
-static void pack_panels(uint64_t *panel, size_t width, const uint64_t *b, size_t b_stride,
-                        size_t n_columns, size_t n_words) {
-    for (size_t column = 0; column < n_columns; column += width, panel += n_words * width) {
-        const size_t n = min_size(n_columns - column, width);
-        if (n < width) memset(panel, 0, n_words * width * sizeof *panel);
-        for (size_t j = 0; j < n; ++j, b += b_stride)
-            for (size_t w = 0; w < n_words; ++w) panel[w * width + j] = b[w];
-    }
-}
-
-/* All panels against all strips of a task; `tile` is the whole. */
-static void multiply_strips(const xnor_job *job, const binnet_xnor *whole, size_t panel_stride) {
-    const size_t width = job->kernels->xnor_columns;
-    binnet_xnor tile = *whole;
-    for (size_t row = 0; row < whole->n_rows; row += STRIP) {
-        tile.a = whole->a + row * whole->a_stride;
-        tile.n_rows = (uint32_t)min_size(whole->n_rows - row, STRIP);
-        tile.panel = whole->panel;
-        for (size_t column = 0; column < whole->n_columns; column += width) {
-            tile.product = whole->product + row * whole->product_stride + column;
-            tile.n_columns = (uint32_t)min_size(whole->n_columns - column, width);
-            job->kernels->xnor(&tile);
-            tile.panel += panel_stride;
-        }
-    }
 }
 
 static void xnor_task(void *context, uint32_t task, uint32_t worker) {
@@ -90,12 +61,13 @@ static void xnor_task(void *context, uint32_t task, uint32_t worker) {
         whole.add = w > 0;
         if (width == 1) {
             whole.panel = b;
-            multiply_strips(job, &whole, job->n_words);
+            binnet_xnor_strips(job->kernels, &whole, job->n_words);
         } else {
             uint64_t *panels = (uint64_t *)(void *)(job->scratch + worker * job->panel_bytes);
-            pack_panels(panels, width, b, job->n_words, whole.n_columns, whole.n_words);
+            binnet_pack_panels(panels, width, (const uint8_t *)b, job->n_words * sizeof *b,
+                               whole.n_columns, whole.n_words);
             whole.panel = panels;
-            multiply_strips(job, &whole, whole.n_words * width);
+            binnet_xnor_strips(job->kernels, &whole, whole.n_words * width);
         }
     }
 }

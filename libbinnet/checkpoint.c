@@ -13,7 +13,19 @@ static size_t weights(const binnet_layer_state *layer) {
 }
 
 static size_t layer_bytes(const binnet_layer_state *layer) {
-    return pad4(2 * ((size_t)layer->units + weights(layer)));
+    const size_t arrays = layer->momentum ? 3 : 1;
+    return pad4(2 * arrays * ((size_t)layer->units + weights(layer)));
+}
+
+/* Values of the biases or weights, the momenta, the scales. */
+static uint8_t *put_array(uint8_t *p, const int16_t *values, size_t n) {
+    for (size_t i = 0; i < n; ++i) p = binnet_put16(p, values[i]);
+    return p;
+}
+
+static const uint8_t *get_array(const uint8_t *p, int16_t *values, size_t n) {
+    for (size_t i = 0; i < n; ++i, p += 2) values[i] = binnet_get16(p);
+    return p;
 }
 
 size_t binnet_checkpoint_size(const binnet_net *net) {
@@ -27,7 +39,7 @@ binnet_status binnet_checkpoint_write(const binnet_net *net, void *bytes, size_t
     const size_t size = binnet_checkpoint_size(net);
     if (n_bytes < size) return BINNET_ERR_BUFFER_SIZE;
     uint8_t *const start = bytes;
-    uint8_t *p = binnet_put_header(start, magic, size);
+    uint8_t *p = binnet_put_header(start, magic, binnet_put_method(&net->method), size);
     p = binnet_put64(p, net->seed);
     p = binnet_put32(p, net->step);
     p = binnet_put32(p, net->batch_size);
@@ -46,8 +58,14 @@ binnet_status binnet_checkpoint_write(const binnet_net *net, void *bytes, size_t
     for (uint32_t i = 0; i < net->n_layers; ++i) {
         const binnet_layer_state *layer = &net->layers[i];
         uint8_t *const end = p + layer_bytes(layer);
-        for (uint32_t m = 0; m < layer->units; ++m) p = binnet_put16(p, layer->bias[m]);
-        for (size_t j = 0; j < weights(layer); ++j) p = binnet_put16(p, layer->latent[j]);
+        p = put_array(p, layer->bias, layer->units);
+        p = put_array(p, layer->latent, weights(layer));
+        if (layer->momentum) {
+            p = put_array(p, layer->bias_momentum, layer->units);
+            p = put_array(p, layer->momentum, weights(layer));
+            p = put_array(p, layer->bias_log_scale, layer->units);
+            p = put_array(p, layer->log_scale, weights(layer));
+        }
         memset(p, 0, (size_t)(end - p));
         p = end;
     }
@@ -58,7 +76,8 @@ binnet_status binnet_checkpoint_write(const binnet_net *net, void *bytes, size_t
 /* Whether the checkpoint is of a net like this one. Compares what is configured, not what is
  * learned. */
 static int matches(const binnet_net *net, const uint8_t *p) {
-    if (binnet_get64(p + 24) != net->seed || binnet_get32(p + 36) != net->batch_size ||
+    if (binnet_get32(p + 12) != binnet_put_method(&net->method) ||
+        binnet_get64(p + 24) != net->seed || binnet_get32(p + 36) != net->batch_size ||
         binnet_get32(p + 40) != net->n_features || binnet_get32(p + 44) != net->n_layers)
         return 0;
     p += FIXED;
@@ -90,11 +109,13 @@ static int sound(const binnet_net *net, const uint8_t *p) {
     p += pad4(n_classes);
     for (uint32_t i = 0; i < net->n_layers; ++i) {
         const binnet_layer_state *layer = &net->layers[i];
-        const size_t n = weights(layer);
+        const size_t n = weights(layer), all = layer->units + n;
+        const uint8_t *const end = p + layer_bytes(layer);
         if (!within(p, layer->units, 24576) || !within(p + 2 * (size_t)layer->units, n, 32767))
             return 0;
-        if (!all_zero(p + 2 * (layer->units + n), p + layer_bytes(layer))) return 0;
-        p += layer_bytes(layer);
+        if (layer->momentum && !within(p + 2 * all, all, 32767)) return 0;
+        if (!all_zero(p + 2 * all * (layer->momentum ? 3 : 1), end)) return 0;
+        p = end;
     }
     return 1;
 }
@@ -112,14 +133,19 @@ binnet_status binnet_checkpoint_read(binnet_net *net, const void *bytes, size_t 
     p = record + net->n_layers * (size_t)LAYER_RECORD + pad4(binnet_output_layer(net)->units);
     for (uint32_t i = 0; i < net->n_layers; ++i, record += LAYER_RECORD) {
         binnet_layer_state *layer = &net->layers[i];
-        const uint8_t *latent = p + 2 * (size_t)layer->units;
+        const uint8_t *const end = p + layer_bytes(layer);
         layer->weight_exponent = (int32_t)(binnet_get32(record + 8) + 1) - 1;
         layer->bias_exponent = (int32_t)(binnet_get32(record + 12) + 1) - 1;
-        for (uint32_t m = 0; m < layer->units; ++m)
-            layer->bias[m] = binnet_get16(p + 2 * (size_t)m);
-        for (size_t j = 0; j < weights(layer); ++j) layer->latent[j] = binnet_get16(latent + 2 * j);
+        p = get_array(p, layer->bias, layer->units);
+        p = get_array(p, layer->latent, weights(layer));
+        if (layer->momentum) {
+            p = get_array(p, layer->bias_momentum, layer->units);
+            p = get_array(p, layer->momentum, weights(layer));
+            p = get_array(p, layer->bias_log_scale, layer->units);
+            get_array(p, layer->log_scale, weights(layer));
+        }
         binnet_pack_latent(layer);
-        p += layer_bytes(layer);
+        p = end;
     }
     return BINNET_OK;
 }

@@ -1,4 +1,5 @@
-/* The fully connected layer: products of gemm.c between normalisation (norm.c) and update (sgd.c).
+/* The fully connected layer: products of gemm.c and xnor.c between normalisation (norm.c) and update
+ * (solver.c).
  * SPDX-License-Identifier: BSD-3-Clause */
 #include "internal.h"
 
@@ -8,33 +9,51 @@ static void plan(binnet_net *net, binnet_layer_state *layer, binnet_planner *pla
     layer->bits_stride = binnet_bits_row_words(layer->fan_in) * 8;
     layer->latent = binnet_plan(planner, units * layer->fan_in * sizeof *layer->latent);
     layer->bits = binnet_plan(planner, units * layer->bits_stride);
+    binnet_plan_weights(net, layer, planner);
     layer->bias = binnet_plan(planner, units * sizeof *layer->bias);
     layer->bias_gradient = binnet_plan(planner, units * sizeof *layer->bias_gradient);
     layer->scale = binnet_plan(planner, units * sizeof *layer->scale);
     layer->normed = binnet_plan(planner, values);
-    layer->activation = hidden ? binnet_plan(planner, values) : NULL;
+    if (hidden) binnet_plan_activations(net, layer, planner);
+    if (net->method.solver != BINNET_ADAMAX) return;
+    layer->momentum = binnet_plan(planner, units * layer->fan_in * sizeof *layer->momentum);
+    layer->log_scale = binnet_plan(planner, units * layer->fan_in * sizeof *layer->log_scale);
+    layer->bias_momentum = binnet_plan(planner, units * sizeof *layer->bias_momentum);
+    layer->bias_log_scale = binnet_plan(planner, units * sizeof *layer->bias_log_scale);
 }
 
-/* Uniform in a quarter of the int16 range: weights start where few updates turn them, biases within
- * a standard deviation. */
-static int16_t initial(const uint8_t *random, uint32_t i) {
-    return (int16_t)binnet_floor_shift(binnet_get16(random + 2 * (i & 3)), 2);
+/* Uniform in the int16 range or a part of it: binary weights start where few updates turn them, ternary
+ * ones where half of them are not 0, biases within a standard deviation. */
+static int16_t initial(const uint8_t *random, uint32_t i, int32_t halvings) {
+    const int32_t v = binnet_floor_shift(binnet_get16(random + 2 * (i & 3)), halvings);
+    return (int16_t)(v < -32767 ? -32767 : v);
+}
+
+static void init_momenta(int16_t *momentum, int16_t *log_scale, size_t n) {
+    for (size_t i = 0; i < n; ++i) momentum[i] = 0, log_scale[i] = -32768;
 }
 
 static void init(binnet_net *net, binnet_layer_state *layer) {
     const binnet_rng weights = binnet_rng_stream(net->seed, BINNET_RANDOM_WEIGHTS, layer->index, 0);
     const binnet_rng biases = binnet_rng_stream(net->seed, BINNET_RANDOM_BIASES, layer->index, 0);
+    const int32_t halvings = net->method.weights == BINNET_TERNARY ? 0 : 2;
     uint8_t random[8];
     for (uint32_t m = 0; m < layer->units; ++m)
         for (uint32_t n = 0; n < layer->fan_in; ++n) {
             if ((n & 3) == 0) binnet_rng_blocks(&weights, m, n >> 2, 1, random);
-            layer->latent[(size_t)m * layer->fan_in + n] = initial(random, n);
+            layer->latent[(size_t)m * layer->fan_in + n] = initial(random, n, halvings);
         }
     for (uint32_t m = 0; m < layer->units; ++m) {
         if ((m & 3) == 0) binnet_rng_blocks(&biases, 0, m >> 2, 1, random);
-        layer->bias[m] = layer->activation ? initial(random, m) : 0;
+        layer->bias[m] = layer->activation ? initial(random, m, 2) : 0;
     }
     binnet_pack_latent(layer);
+    /* Bits beyond the ends of rows stay 0. */
+    if (layer->signs) memset(layer->signs, 0, net->batch_size * layer->signs_stride);
+    if (layer->kept) memset(layer->kept, 0, net->batch_size * layer->signs_stride);
+    if (net->method.solver != BINNET_ADAMAX) return;
+    init_momenta(layer->momentum, layer->log_scale, (size_t)layer->units * layer->fan_in);
+    init_momenta(layer->bias_momentum, layer->bias_log_scale, layer->units);
 }
 
 /* What tasks and epilogues need to know. */
@@ -42,12 +61,15 @@ typedef struct pass {
     binnet_net *net;
     binnet_layer_state *layer;
     int calibrate;
+    int drop;
     int32_t input_shift; /* backward: from sums to int16 errors */
     binnet_input input;
     size_t input_bits_stride;
     binnet_rule rule;
+    binnet_momentum_rule momentum_rule;
     binnet_rng rng;
     int32_t exponent;
+    int32_t delta_unit; /* of the quantised error: 2^delta_unit */
     uint32_t n_rows;
 } pass;
 
@@ -61,6 +83,7 @@ static binnet_gemm product(const pass *p) {
     const binnet_net *net = p->net;
     const binnet_gemm gemm = {.kernels = net->kernels,
                               .parallel = &net->parallel,
+                              .n_digits = 1,
                               .n_rows = p->n_rows,
                               .context = (void *)(uintptr_t)p,
                               .panels = net->panels,
@@ -79,19 +102,73 @@ static void normalise_task(void *context, uint32_t task, uint32_t worker) {
                         block(first, p->layer->units, BINNET_UNIT_BLOCK), p->calibrate);
 }
 
+/* Random bytes are made for so many columns at a time. */
+enum { COLUMNS_AT_ONCE = 64 };
+
+/* As many rows of random bytes as the worker's scratch has room for. */
+static uint32_t draw_strip(const pass *p, uint32_t worker, uint32_t first_row,
+                           uint32_t first_column, uint8_t **random) {
+    const size_t room = p->net->scratch_bytes / COLUMNS_AT_ONCE;
+    const uint32_t n_rows =
+        block(first_row, p->n_rows, room < p->n_rows ? (uint32_t)room : p->n_rows);
+    *random = p->net->scratch + worker * p->net->scratch_bytes;
+    p->net->kernels->random(*random, &p->rng, first_row, n_rows, first_column >> 3,
+                            COLUMNS_AT_ONCE >> 3);
+    return n_rows;
+}
+
+/* Dropout and signs of COLUMNS_AT_ONCE units. */
+static void finish_task(void *context, uint32_t task, uint32_t worker) {
+    const pass *p = context;
+    const uint32_t first = task * COLUMNS_AT_ONCE;
+    const uint32_t columns = block(first, p->layer->units, COLUMNS_AT_ONCE);
+    uint8_t *random = NULL;
+    uint32_t n_rows = p->n_rows;
+    for (uint32_t row = 0; row < p->n_rows; row += n_rows) {
+        if (p->drop) n_rows = draw_strip(p, worker, row, first, &random);
+        binnet_finish_activations(p->net, p->layer, random, row, n_rows, first, columns);
+    }
+}
+
+static void multiply_forward(pass *p) {
+    const binnet_net *net = p->net;
+    const binnet_layer_state *layer = p->layer;
+    if (p->input.data) {
+        binnet_gemm gemm = product(p);
+        gemm.values = p->input.data;
+        gemm.stride = p->input.stride;
+        gemm.signs = 1;
+        gemm.selector = (binnet_selector){layer->low, layer->bits_stride, 1};
+        gemm.high = layer->high;
+        gemm.n_columns = layer->units;
+        gemm.depth = layer->fan_in;
+        gemm.sums = net->z;
+        binnet_gemm_run(&gemm);
+        return;
+    }
+    const binnet_xnor_gemm gemm = {.kernels = net->kernels,
+                                   .parallel = &net->parallel,
+                                   .a = p->input.signs,
+                                   .w = {layer->low, layer->high, layer->bits_stride},
+                                   .n_rows = p->n_rows,
+                                   .n_columns = layer->units,
+                                   .n_bits = layer->fan_in,
+                                   .sums = net->z,
+                                   .scratch = net->scratch,
+                                   .scratch_bytes = net->scratch_bytes};
+    binnet_xnor_gemm_run(&gemm);
+}
+
 static void forward(binnet_net *net, binnet_layer_state *layer, binnet_input input, uint32_t n_rows,
                     int calibrate) {
-    pass p = {.net = net, .layer = layer, .calibrate = calibrate, .n_rows = n_rows};
-    binnet_gemm gemm = product(&p);
-    gemm.values = input.data;
-    gemm.stride = input.stride;
-    gemm.signs = 1;
-    gemm.selector = (binnet_selector){layer->bits, layer->bits_stride, 1};
-    gemm.n_columns = layer->units;
-    gemm.depth = layer->fan_in;
-    gemm.sums = net->z;
-    binnet_gemm_run(&gemm);
+    pass p = {.net = net, .layer = layer, .input = input, .calibrate = calibrate, .n_rows = n_rows};
+    binnet_propagate(net, layer, calibrate);
+    multiply_forward(&p);
     binnet_run(&net->parallel, blocks(layer->units, BINNET_UNIT_BLOCK), normalise_task, &p);
+    p.drop = layer->activation && net->method.dropout && !calibrate;
+    if (!p.drop && !layer->signs) return;
+    p.rng = binnet_rng_stream(net->seed, BINNET_RANDOM_DROPOUT, layer->index, net->step);
+    binnet_run(&net->parallel, blocks(layer->units, COLUMNS_AT_ONCE), finish_task, &p);
 }
 
 /* ---- Backward ------------------------------------------------------------------------------ */
@@ -119,21 +196,6 @@ static void norm_task(void *context, uint32_t task, uint32_t worker) {
     raise_peak(p->net, worker,
                binnet_norm_backward(p->net->kernels, p->layer, p->net->error, p->n_rows, first,
                                     block(first, p->layer->units, BINNET_UNIT_BLOCK)));
-}
-
-/* Random bytes are made for so many columns at a time. */
-enum { COLUMNS_AT_ONCE = 64 };
-
-/* As many rows of random bytes as the worker's scratch has room for. */
-static uint32_t draw_strip(const pass *p, uint32_t worker, uint32_t first_row,
-                           uint32_t first_column, uint8_t **random) {
-    const size_t room = p->net->scratch_bytes / COLUMNS_AT_ONCE;
-    const uint32_t n_rows =
-        block(first_row, p->n_rows, room < p->n_rows ? (uint32_t)room : p->n_rows);
-    *random = p->net->scratch + worker * p->net->scratch_bytes;
-    p->net->kernels->random(*random, &p->rng, first_row, n_rows, first_column >> 3,
-                            COLUMNS_AT_ONCE >> 3);
-    return n_rows;
 }
 
 /* Errors of COLUMNS_AT_ONCE units, as rows for the backward product and as columns for the outer. */
@@ -177,7 +239,8 @@ static void multiply_backward(pass *p, const int8_t *delta) {
     gemm.stride = layer->units;
     gemm.int8 = 1;
     gemm.signs = 1;
-    gemm.selector = (binnet_selector){layer->bits, layer->bits_stride, 0};
+    gemm.selector = (binnet_selector){layer->low, layer->bits_stride, 0};
+    gemm.high = layer->high;
     gemm.n_columns = layer->fan_in;
     gemm.depth = layer->units;
     gemm.epilogue = store_error;
@@ -204,10 +267,14 @@ static void update_rows(void *context, const binnet_result *gradient) {
     const pass *p = context;
     const binnet_layer_state *layer = p->layer;
     const size_t row = gradient->first_row;
+    const size_t at = row * layer->fan_in;
     const binnet_update update = {.rule = p->rule,
+                                  .momentum_rule = p->momentum_rule,
+                                  .momentum = layer->momentum ? layer->momentum + at : NULL,
+                                  .log_scale = layer->momentum ? layer->log_scale + at : NULL,
                                   .n_rows = gradient->n_rows,
                                   .n_columns = layer->fan_in,
-                                  .latent = layer->latent + row * layer->fan_in,
+                                  .latent = layer->latent + at,
                                   .latent_stride = layer->fan_in,
                                   .bits = layer->bits + row * layer->bits_stride,
                                   .bits_stride = layer->bits_stride,
@@ -215,29 +282,57 @@ static void update_rows(void *context, const binnet_result *gradient) {
                                   .gradient_stride = gradient->stride,
                                   .rng = p->rng,
                                   .first_row = gradient->first_row};
-    raise_peak(p->net, gradient->worker, (int32_t)p->net->kernels->update(&update));
+    if (layer->momentum)
+        p->net->kernels->adamax(&update);
+    else
+        raise_peak(p->net, gradient->worker, (int32_t)p->net->kernels->update(&update));
 }
 
-/* The weights' gradient, errors times random bits of the input, and the update. */
-static void multiply_outer(pass *p, binnet_input input, uint32_t rate_exponent) {
+/* Columns of the layer's input as binary digits, a plane of each. */
+static void digit_task(void *context, uint32_t task, uint32_t worker) {
+    const pass *p = context;
+    const uint32_t first = task * COLUMNS_AT_ONCE;
+    const uint32_t columns = block(first, p->layer->fan_in, COLUMNS_AT_ONCE);
+    (void)worker;
+    for (uint32_t b = 0; b < p->n_rows; ++b)
+        binnet_split_digits(p->net->input_bits + b * p->input_bits_stride + (first >> 3),
+                            p->n_rows * p->input_bits_stride,
+                            p->input.data + b * p->input.stride + first, columns,
+                            p->input.n_digits);
+}
+
+/* The weights' gradient, errors times the input: as it is if it has signs only or the gradient is exact, as
+ * random bits otherwise. And the update. */
+static void multiply_outer(pass *p, uint32_t rate_exponent) {
     binnet_net *net = p->net;
     binnet_layer_state *layer = p->layer;
-    p->input = input;
-    p->input_bits_stride = (layer->fan_in + 7) >> 3;
-    p->rng = binnet_rng_stream(net->seed, BINNET_RANDOM_OUTER, layer->index, net->step);
-    binnet_run(&net->parallel, blocks(layer->fan_in, COLUMNS_AT_ONCE), draw_task, p);
-    p->rng = binnet_rng_stream(net->seed, BINNET_RANDOM_UPDATE, layer->index, net->step);
-    p->rule = binnet_sgd_rule(layer->weight_exponent, rate_exponent, 15);
-    reset_peaks(net, 0);
+    const binnet_input *input = &p->input;
     binnet_gemm gemm = product(p);
     gemm.values = (const uint8_t *)net->transposed;
     gemm.stride = p->n_rows;
     gemm.int8 = 1;
-    gemm.selector = (binnet_selector){net->input_bits, p->input_bits_stride, 0};
     gemm.n_rows = layer->units;
     gemm.n_columns = layer->fan_in;
     gemm.depth = p->n_rows;
     gemm.epilogue = update_rows;
+    if (input->data) {
+        const int exact = net->method.gradient == BINNET_EXACT;
+        p->input_bits_stride = (layer->fan_in + 7) >> 3;
+        p->rng = binnet_rng_stream(net->seed, BINNET_RANDOM_OUTER, layer->index, net->step);
+        binnet_run(&net->parallel, blocks(layer->fan_in, COLUMNS_AT_ONCE),
+                   exact ? digit_task : draw_task, p);
+        gemm.selector = (binnet_selector){net->input_bits, p->input_bits_stride, 0};
+        gemm.n_digits = exact ? input->n_digits : 1;
+        gemm.digit_bytes = p->n_rows * p->input_bits_stride;
+    } else {
+        gemm.signs = 1;
+        gemm.selector = (binnet_selector){input->signs.low, input->signs.stride, 0};
+        gemm.high = input->signs.high;
+    }
+    p->rng = binnet_rng_stream(net->seed, BINNET_RANDOM_UPDATE, layer->index, net->step);
+    p->rule = binnet_sgd_rule(layer->weight_exponent, rate_exponent, 15);
+    p->momentum_rule = binnet_adamax_rule(net, p->delta_unit, rate_exponent, 0, 32767);
+    reset_peaks(net, 0);
     binnet_gemm_run(&gemm);
     if (highest_peak(net) > 0)
         layer->weight_exponent = binnet_bitlen((uint32_t)highest_peak(net)) - 1;
@@ -245,21 +340,24 @@ static void multiply_outer(pass *p, binnet_input input, uint32_t rate_exponent) 
 
 static void backward(binnet_net *net, binnet_layer_state *layer, binnet_input input,
                      uint32_t n_rows, uint32_t rate_exponent) {
-    pass p = {.net = net, .layer = layer, .n_rows = n_rows};
+    pass p = {.net = net, .layer = layer, .input = input, .n_rows = n_rows};
     int8_t *delta = layer->normed; /* the error takes the place of what it was derived from */
     reset_peaks(net, BINNET_NO_PEAK);
     binnet_run(&net->parallel, blocks(layer->units, BINNET_UNIT_BLOCK), norm_task, &p);
-    binnet_sgd_biases(net, layer, rate_exponent);
+    binnet_update_biases(net, layer, rate_exponent);
     p.exponent = highest_peak(net);
+    p.delta_unit = net->error_unit;
     if (p.exponent == BINNET_NO_PEAK) {
         memset(delta, 0, (size_t)n_rows * layer->units);
         memset(net->transposed, 0, (size_t)n_rows * layer->units);
     } else {
         p.rng = binnet_rng_stream(net->seed, BINNET_RANDOM_ERROR, layer->index, net->step);
         binnet_run(&net->parallel, blocks(layer->units, COLUMNS_AT_ONCE), quantize_task, &p);
+        p.delta_unit += p.exponent - 7;
     }
     if (layer->index > 0) multiply_backward(&p, delta); /* by the weights of the forward pass */
-    multiply_outer(&p, input, rate_exponent);
+    multiply_outer(&p, rate_exponent);
+    net->error_unit = p.delta_unit + p.input_shift;
 }
 
 const binnet_layer_type binnet_layer_dense = {plan, init, forward, backward};

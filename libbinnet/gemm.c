@@ -31,39 +31,53 @@ static uint32_t n_panels(const binnet_gemm *g) {
     return blocks(g->n_columns, g->kernels->panel_columns);
 }
 
-/* The panels of the selector, then those of `nonzero`. */
+/* Planes of one product: binary digits, or the low and the high plane of ternary weights. */
+static uint32_t n_planes(const binnet_gemm *g) { return g->high ? 2 : g->n_digits; }
+
+static const uint8_t *plane(const binnet_gemm *g, uint32_t p) {
+    return g->high && p == 1 ? g->high : g->selector.bits + p * g->digit_bytes;
+}
+
 static void pack_task(void *context, uint32_t task, uint32_t worker) {
     const binnet_gemm *g = context;
     const uint32_t n = n_panels(g), first = task % n * g->kernels->panel_columns;
     binnet_selector selector = g->selector;
     (void)worker;
-    if (task >= n) selector.bits = g->nonzero;
+    selector.bits = plane(g, task / n);
     (selector.by_column ? g->kernels->pack_by_column : g->kernels->pack_by_summand)(
         g->panels + task * (size_t)panel_bytes(g->kernels, g->depth), &selector, first,
         min32(g->kernels->panel_columns, g->n_columns - first), g->depth);
 }
 
-static void run_plane(const binnet_gemm *g, const binnet_select *s) {
-    if (is_plain(g->kernels, g->n_rows))
-        g->kernels->plain(s);
-    else
-        g->kernels->select(s);
+/* Sums doubled, or less the sum of all values of their row. */
+static void adjust(const binnet_gemm *g, const binnet_select *s, int doubled) {
+    const uint32_t width = g->kernels->panel_columns;
+    for (uint32_t i = 0; i < s->n_rows; ++i) {
+        const int32_t less =
+            doubled ? 0 : binnet_total(s->values + i * s->stride, s->int8, s->depth);
+        for (uint32_t c = 0; c < g->n_columns; c += width) {
+            int32_t *sums = s->sums + c / width * s->panel_step + i * s->row_step;
+            const uint32_t n = min32(width, g->n_columns - c);
+            for (uint32_t u = 0; doubled && u < n; ++u) sums[u] += sums[u];
+            for (uint32_t u = 0; less && u < n; ++u) sums[u] -= less;
+        }
+    }
 }
 
-/* Minus the sum of the values whose weights are not 0, to which twice those of weight 1 are added. */
-static void run_nonzero(const binnet_gemm *g, const binnet_select *signs) {
-    binnet_select s = *signs;
-    s.signs = 0;
-    s.add = 0;
-    s.selector.bits = g->nonzero;
-    s.panels += n_panels(g) * (size_t)panel_bytes(g->kernels, g->depth);
-    run_plane(g, &s);
-    const uint32_t width = g->kernels->panel_columns;
-    for (uint32_t i = 0; i < s.n_rows; ++i)
-        for (uint32_t c = 0; c < g->n_columns; ++c) {
-            int32_t *sum = s.sums + c / width * s.panel_step + i * s.row_step + c % width;
-            *sum = -*sum;
-        }
+/* The planes one after another, of binary digits the highest first. */
+static void run_planes(const binnet_gemm *g, binnet_select *s) {
+    const uint32_t n = n_planes(g);
+    for (uint32_t p = n; p-- > 0;) {
+        s->add = p + 1 < n;
+        if (s->add && !g->high) adjust(g, s, 1);
+        s->selector.bits = plane(g, p);
+        s->panels = g->panels + p * n_panels(g) * (size_t)panel_bytes(g->kernels, g->depth);
+        if (is_plain(g->kernels, g->n_rows))
+            g->kernels->plain(s);
+        else
+            g->kernels->select(s);
+    }
+    if (g->high) adjust(g, s, 0);
 }
 
 static void select_task(void *context, uint32_t task, uint32_t worker) {
@@ -75,13 +89,11 @@ static void select_task(void *context, uint32_t task, uint32_t worker) {
     s.values = g->values + first * g->stride;
     s.stride = g->stride;
     s.int8 = g->int8;
-    s.signs = g->signs;
-    s.add = g->nonzero != NULL;
+    s.signs = g->signs && !g->high;
     s.n_rows = min32(k->row_block, g->n_rows - first);
     s.n_columns = g->n_columns;
     s.depth = g->depth;
     s.selector = g->selector;
-    s.panels = g->panels;
     s.tables = scratch;
     if (g->sums) {
         s.row_step = k->panel_columns;
@@ -92,8 +104,7 @@ static void select_task(void *context, uint32_t task, uint32_t worker) {
         s.panel_step = k->panel_columns;
         s.sums = (int32_t *)(void *)(scratch + aligned(k, k->table_bytes));
     }
-    if (g->nonzero) run_nonzero(g, &s);
-    run_plane(g, &s);
+    run_planes(g, &s);
     if (!g->sums) {
         const binnet_result result = {s.sums, s.row_step, first, s.n_rows, worker};
         g->epilogue(g->context, &result);
@@ -104,6 +115,6 @@ void binnet_gemm_run(const binnet_gemm *g) {
     assert(binnet_gemm_scratch(g->kernels, g->sums ? 0 : g->n_columns) <= g->scratch_bytes);
     void *context = (void *)(uintptr_t)g;
     if (!is_plain(g->kernels, g->n_rows))
-        binnet_run(g->parallel, g->nonzero ? 2 * n_panels(g) : n_panels(g), pack_task, context);
+        binnet_run(g->parallel, n_planes(g) * n_panels(g), pack_task, context);
     binnet_run(g->parallel, blocks(g->n_rows, g->kernels->row_block), select_task, context);
 }

@@ -76,6 +76,10 @@ BINNET_INLINE int32_t binnet_stochastic(int32_t v, int32_t k, uint8_t random) {
 /* n / d rounded half up, d > 0. */
 int64_t binnet_divide(int64_t n, int64_t d);
 
+/* Binary digit d of n values as plane d, a row of bits. */
+void binnet_split_digits(uint8_t *planes, size_t plane_bytes, const uint8_t *values, uint32_t n,
+                         uint32_t n_digits);
+
 /* A unit's normalisation factor: two signed powers of two. */
 typedef struct binnet_scale {
     int8_t shift; /* k */
@@ -105,7 +109,9 @@ enum {
     BINNET_RANDOM_ERROR = 3,
     BINNET_RANDOM_UPDATE = 4,
     BINNET_RANDOM_BIAS_UPDATE = 5,
-    BINNET_RANDOM_ORDER = 6
+    BINNET_RANDOM_ORDER = 6,
+    BINNET_RANDOM_PROPAGATED = 7,
+    BINNET_RANDOM_DROPOUT = 8
 };
 
 void binnet_threefry(const uint32_t key[2], uint32_t counter0, uint32_t counter1, uint32_t out[2]);
@@ -138,6 +144,15 @@ typedef struct binnet_select {
     uint8_t *tables;          /* likewise: its scratch, table_bytes */
 } binnet_select;
 
+enum { BINNET_TERNARY_THRESHOLD = 16384 }; /* deterministic weights up to it are 0 */
+
+/* Of what a latent weight gives the chance, in 1/128. */
+typedef enum binnet_chance {
+    BINNET_POSITIVE, /* binary +1 */
+    BINNET_NONZERO,  /* ternary -1 or 1 */
+    BINNET_CERTAIN   /* the same, deterministic: 0 or 128 */
+} binnet_chance;
+
 /* How a gradient becomes a step of latent weights or biases (docs/algorithm.md, section 7). */
 typedef struct binnet_rule {
     int32_t apply; /* 0: no earlier gradient is known, only measure */
@@ -153,14 +168,24 @@ BINNET_INLINE int binnet_update_is_narrow(const binnet_rule *rule) {
     return !rule->apply || (rule->shift <= 8 && exponent <= 14 && exponent - rule->shift <= 14);
 }
 
+/* How AdaMax does. */
+typedef struct binnet_momentum_rule {
+    int32_t unit;  /* the unit of gradients is 2^unit, */
+    int32_t shift; /* a step is momentum · 2^-shift */
+    int32_t limit; /* of latent weights or biases */
+} binnet_momentum_rule;
+
 /* Rows of latent weights with their gradients. */
 typedef struct binnet_update {
     binnet_rule rule;
+    binnet_momentum_rule momentum_rule; /* for `adamax` instead, with these: */
+    int16_t *momentum;                  /* like `latent` */
+    int16_t *log_scale;
     uint32_t n_rows;
     uint32_t n_columns;
     int16_t *latent;
     size_t latent_stride;
-    uint8_t *bits;
+    uint8_t *bits; /* NULL: of biases */
     size_t bits_stride;
     const int32_t *gradient;
     size_t gradient_stride;
@@ -192,6 +217,8 @@ typedef struct binnet_error_job {
     int16_t *error;            /* [n_rows][stride] */
     const int8_t *normed;      /* [n_rows][stride] */
     const uint8_t *activation; /* [n_rows][stride], or NULL */
+    uint8_t first_open;        /* activations from here on, */
+    uint8_t n_open;            /* so many values, let the error pass */
     size_t stride;
     uint32_t n_rows;
     int32_t *bias_gradient;    /* [units] is added to, by `gradients` */
@@ -254,6 +281,10 @@ struct binnet_kernels {
     /* Applies gradients to latent weights, repacks their signs. Returns a number as long in bits as the
      * largest |gradient|: the bitwise or of all of them will do. */
     uint32_t (*update)(const binnet_update *update);
+    /* The loops of method_inline.h. */
+    void (*chances)(uint8_t *chance, const int16_t *latent, uint32_t n, binnet_chance of);
+    void (*adamax)(const binnet_update *update);
+    void (*reach)(uint8_t *reached, const int32_t *sums, const int32_t *thresholds, uint32_t n);
     /* bytes[r][8 n_blocks] = the stream's blocks first_block.. of rows row.. */
     void (*random)(uint8_t *bytes, const binnet_rng *rng, uint32_t row, uint32_t n_rows,
                    uint32_t first_block, uint32_t n_blocks);
@@ -302,10 +333,11 @@ typedef struct binnet_result {
 
 typedef void (*binnet_epilogue)(void *context, const binnet_result *result);
 
-/* A product of any number of rows: of values that bits select, or of all values and their signs, or,
- * where `nonzero` has bits like the selector's, of values and ternary weights: 1 where both planes
- * are set, -1 where only `nonzero` is. Its sums go to `sums`, a panel after the other, each [n_rows]
- * [panel_columns]; or, if that is NULL, a block of rows at a time to `epilogue`. */
+/* A product of any number of rows: of values that bits select, or of all values and their signs; or of
+ * values and ternary weights, low + high - 1 where the selector's plane is the low one; or, with more
+ * than one digit, of values and numbers whose binary digits are planes. Its sums go to `sums`, a
+ * panel after the other, each [n_rows][panel_columns]; or, if that is NULL, a block of rows at a time
+ * to `epilogue`. */
 typedef struct binnet_gemm {
     const binnet_kernels *kernels;
     const binnet_parallel *parallel;
@@ -314,14 +346,16 @@ typedef struct binnet_gemm {
     int int8;
     int signs;
     binnet_selector selector;
-    const uint8_t *nonzero; /* needs signs; NULL: no weight is 0 */
+    const uint8_t *high; /* needs signs; NULL: no weight is 0 */
+    uint32_t n_digits;   /* 1 or more; not with signs */
+    size_t digit_bytes;  /* from a plane to the next */
     uint32_t n_rows;
     uint32_t n_columns;
     uint32_t depth;
     int32_t *sums;
     binnet_epilogue epilogue;
     void *context;
-    uint8_t *panels;  /* binnet_gemm_panels bytes, twice with `nonzero` */
+    uint8_t *panels;  /* binnet_gemm_panels bytes for each plane */
     uint8_t *scratch; /* [n_workers][scratch_bytes], binnet_gemm_scratch bytes or more */
     size_t scratch_bytes;
 } binnet_gemm;
@@ -347,15 +381,61 @@ BINNET_INLINE const int32_t *binnet_sums_at(const binnet_kernels *kernels, const
     return sums + (size_t)(column / width) * width * n_rows + column % width;
 }
 
+/* ---- xnor.c: the product of signs ----------------------------------------------------------- */
+
+/* Rows of bits, -1 or 1; or, in two planes, of -1, 0, 1: low + high - 1. No bit is set beyond a row's end,
+ * in `high` neither. */
+typedef struct binnet_signs {
+    const uint8_t *low;
+    const uint8_t *high; /* NULL: none is 0 */
+    size_t stride;
+} binnet_signs;
+
+/* sums[b][m] = sum over n of a[b][n] · w[m][n]. Finished columns of all rows go to `sums`, in panels as
+ * those of binnet_gemm, or, if that is NULL, to the epilogue, BINNET_XNOR_COLUMNS at a time. */
+typedef struct binnet_xnor_gemm binnet_xnor_gemm;
+typedef void (*binnet_xnor_epilogue)(void *context, const int32_t *sums, uint32_t first_column,
+                                     uint32_t n_columns);
+enum { BINNET_XNOR_COLUMNS = 64 };
+struct binnet_xnor_gemm {
+    const binnet_kernels *kernels;
+    const binnet_parallel *parallel;
+    binnet_signs a; /* whole 64-bit words */
+    binnet_signs w; /* a multiple of 8 bytes, of any alignment */
+    uint32_t n_rows;
+    uint32_t n_columns;
+    uint32_t n_bits;
+    int32_t *sums;
+    binnet_xnor_epilogue epilogue; /* gets sums [n_rows][BINNET_XNOR_COLUMNS] */
+    void *context;
+    uint8_t *scratch; /* [n_workers][scratch_bytes], binnet_xnor_gemm_scratch bytes or more */
+    size_t scratch_bytes;
+};
+
+/* Bytes of a worker's scratch; n_rows counts only for an epilogue. */
+uint64_t binnet_xnor_gemm_scratch(const binnet_kernels *kernels, uint32_t n_rows, uint32_t n_bits);
+
+void binnet_xnor_gemm_run(const binnet_xnor_gemm *gemm);
+
+/* Rows of b (columns of a product), words [0, n_words), as panels of `width` columns. */
+void binnet_pack_panels(uint64_t *panel, size_t width, const uint8_t *b, size_t b_stride,
+                        size_t n_columns, size_t n_words);
+
+/* All rows of `whole` against all panels of its columns. */
+void binnet_xnor_strips(const binnet_kernels *kernels, const binnet_xnor *whole,
+                        size_t panel_stride);
+
 /* ---- Layers -------------------------------------------------------------------------------- */
 
 typedef struct binnet_layer_state binnet_layer_state;
 
-/* Rows of uint8 inputs of a layer. */
+/* Rows of inputs of a layer: uint8, or signs. */
 typedef struct binnet_input {
-    const uint8_t *data;
+    const uint8_t *data; /* NULL: signs */
     size_t stride;
     uint32_t mask; /* of the random byte that makes a bit of a value: 255 for features, else 31 */
+    uint32_t n_digits; /* of values: 8 or 7 */
+    binnet_signs signs;
 } binnet_input;
 
 typedef struct binnet_planner {
@@ -393,14 +473,21 @@ struct binnet_layer_state {
     int16_t *latent;        /* [units][fan_in] */
     uint8_t *bits;          /* [units][bits_stride]: their signs */
     size_t bits_stride;     /* whole 64-bit words */
+    uint8_t *low, *high;    /* the propagated weights, planes like `bits`: it, or drawn from it */
     int16_t *bias;          /* [units] */
+    int16_t *momentum;      /* [units][fan_in]; NULL but for AdaMax, as the next three */
+    int16_t *log_scale;     /* [units][fan_in] */
+    int16_t *bias_momentum; /* [units] */
+    int16_t *bias_log_scale;
     int32_t *bias_gradient; /* [units], of this step */
     const uint8_t *target;  /* [units] in the output layer; NULL elsewhere: 32 */
     binnet_scale *scale;    /* [units], of this step */
     int8_t *normed;         /* [batch][units]; the quantised error takes its place in backward */
-    uint8_t *activation;    /* [batch][units]; NULL in the output layer */
-    int64_t *mean_sum;      /* [units]: calibration sums, in net->calibration */
-    int64_t *spread_sum;    /* [units] */
+    uint8_t *activation;   /* [batch][units]; NULL in the output layer. SIGN: y + 64, in 0 to 127 */
+    uint8_t *signs, *kept; /* [batch][signs_stride]: the planes of these; NULL but for SIGN, */
+    size_t signs_stride;   /* and the high one, `kept`, but for dropout */
+    int64_t *mean_sum;     /* [units]: calibration sums, in net->calibration */
+    int64_t *spread_sum;   /* [units] */
 };
 
 struct binnet_net {
@@ -410,6 +497,8 @@ struct binnet_net {
     uint32_t batch_size;
     uint32_t step;
     uint32_t n_calibrations;
+    int32_t error_unit; /* AdaMax: the unit of `error` is 2^error_unit */
+    binnet_method method;
     const binnet_kernels *kernels;
     binnet_parallel parallel;
     binnet_layer_state *layers; /* [n_layers] */
@@ -418,23 +507,39 @@ struct binnet_net {
     int64_t *calibration;       /* beside z: two sums of each unit of all layers */
     int16_t *error;             /* in the place of these: [batch][widest layer's units] */
     int8_t *transposed;         /* [widest layer's units][batch]: the quantised error */
-    uint8_t *input_bits; /* [batch][widest layer's fan-in]: the random bits of a layer's input */
-    int32_t *peaks;      /* [n_workers], to reduce a maximum over tasks */
-    uint8_t *panels;     /* packed bits of a product */
-    uint8_t *scratch;    /* [n_workers][scratch_bytes] */
+    uint8_t *
+        input_bits; /* [batch][widest layer's fan-in]: random bits of a layer's input, or 8 digits */
+    int32_t *peaks;   /* [n_workers], to reduce a maximum over tasks */
+    uint8_t *panels;  /* packed bits of a product */
+    uint8_t *scratch; /* [n_workers][scratch_bytes] */
     size_t scratch_bytes;
 };
 
 extern const binnet_layer_type binnet_layer_dense;
 
+/* propagate.c */
 /* Packs the signs of a layer's latent weights: initially, and when a checkpoint was read. */
 void binnet_pack_latent(binnet_layer_state *layer);
+/* Places the planes that a method draws. */
+void binnet_plan_weights(const binnet_net *net, binnet_layer_state *layer, binnet_planner *planner);
+/* Draws a step's weights, or makes the deployed ones. */
+void binnet_propagate(const binnet_net *net, binnet_layer_state *layer, int deploy);
+
+/* activation.c */
+/* Places activations and, for SIGN, their signs. */
+void binnet_plan_activations(const binnet_net *net, binnet_layer_state *layer,
+                             binnet_planner *planner);
+/* Columns [first, first + n), n <= 64, first a multiple of 64: leaves out (in training) and packs signs.
+ * `random`, [n_rows][64], is for rows from first_row on. */
+void binnet_finish_activations(const binnet_net *net, binnet_layer_state *layer,
+                               const uint8_t *random, uint32_t first_row, uint32_t n_rows,
+                               uint32_t first, uint32_t n);
 
 BINNET_INLINE binnet_layer_state *binnet_output_layer(const binnet_net *net) {
     return &net->layers[net->n_layers - 1];
 }
 
-/* ---- norm.c, loss.c, quantize.c, sgd.c ------------------------------------------------------ */
+/* ---- norm.c, loss.c, quantize.c, solver.c ------------------------------------------------------ */
 
 enum { BINNET_NO_PEAK = -1000000 }; /* below the exponent of any error */
 
@@ -455,8 +560,11 @@ uint64_t binnet_loss(binnet_net *net, const uint16_t *labels, uint32_t n_rows);
 /* The rule of a step given the exponent of the previous gradient and of a full step: 15 for
  * weights. */
 binnet_rule binnet_sgd_rule(int32_t exponent, uint32_t rate_exponent, int32_t full_step);
+/* The rule of AdaMax for gradients of a unit; shift is 0 for weights, 1 for biases. */
+binnet_momentum_rule binnet_adamax_rule(const binnet_net *net, int32_t unit, uint32_t rate_exponent,
+                                        int32_t shift, int32_t limit);
 /* Updates the biases of a layer from its bias_gradient. */
-void binnet_sgd_biases(const binnet_net *net, binnet_layer_state *layer, uint32_t rate_exponent);
+void binnet_update_biases(const binnet_net *net, binnet_layer_state *layer, uint32_t rate_exponent);
 
 /* ---- wire.c: little-endian bytes ----------------------------------------------------------- */
 
@@ -470,8 +578,11 @@ uint8_t *binnet_put64(uint8_t *p, uint64_t v);
 
 /* Magic, version, flags, n_bytes: the first 24 bytes of both formats. */
 enum { BINNET_FILE_HEADER = 24 };
-uint8_t *binnet_put_header(uint8_t *p, const char *magic, uint64_t n_bytes);
-/* Checks the header and the CRC-32 at the end. */
+uint8_t *binnet_put_header(uint8_t *p, const char *magic, uint32_t method, uint64_t n_bytes);
+/* Checks the header, but for the method, and the CRC-32 at the end. */
 binnet_status binnet_check_file(const uint8_t *bytes, size_t n_bytes, const char *magic);
+/* A method as a file has it, and back; 0 if it is not one. */
+uint32_t binnet_put_method(const binnet_method *method);
+int binnet_get_method(binnet_method *method, uint32_t word);
 
 #endif

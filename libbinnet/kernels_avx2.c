@@ -2,6 +2,7 @@
  * which fill half a register, vpshufb looks up 16 columns at once, and an addition of 16-bit lanes
  * ends it.
  * SPDX-License-Identifier: BSD-3-Clause */
+#include "method_inline.h"
 #include "norm_inline.h"
 #include "select_inline.h"
 
@@ -246,9 +247,11 @@ AVX2 static void random_rows(uint8_t *bytes, const binnet_rng *rng, uint32_t row
 #undef INJECT
 }
 
+BINNET_DEFINE_METHOD(AVX2)
+
 /* In 16 bits, if they suffice (binnet_update_is_narrow). */
 AVX2 static uint32_t update(const binnet_update *t) {
-    if (!binnet_update_is_narrow(&t->rule)) return binnet_kernels_portable.update(t);
+    if (!binnet_update_is_narrow(&t->rule)) return wide_update(t);
     const int32_t shift = t->rule.apply ? t->rule.shift : 0;
     const __m256i high = _mm256_set1_epi16((int16_t)t->rule.limit);
     const __m256i low = _mm256_set1_epi16((int16_t)-t->rule.limit);
@@ -292,7 +295,7 @@ AVX2 static uint32_t update(const binnet_update *t) {
     rest.bits += whole >> 3;
     rest.gradient += whole;
     rest.first_column += whole;
-    return bits | binnet_kernels_portable.update(&rest);
+    return bits | wide_update(&rest);
 }
 
 /* ---- Bits ---------------------------------------------------------------------------------- */
@@ -379,6 +382,7 @@ const binnet_kernels binnet_kernels_avx2 = {
     .random = random_rows,
     .xnor = xnor,
     BINNET_NORM_KERNELS,
+    BINNET_METHOD_KERNELS,
 };
 #else
 typedef int binnet_no_avx2; /* ISO C wants a declaration in every file */

@@ -3,6 +3,7 @@
  * it. vpermb looks up 32 columns at once and an addition of 16-bit lanes ends it: 160 multiply-adds
  * in two instructions, none of which multiplies, where vpdpbusd does 64 in one.
  * SPDX-License-Identifier: BSD-3-Clause */
+#include "method_inline.h"
 #include "norm_inline.h"
 #include "select_inline.h"
 
@@ -395,6 +396,8 @@ AVX512 static void random_rows(uint8_t *bytes, const binnet_rng *rng, uint32_t r
         }
 }
 
+BINNET_DEFINE_METHOD(AVX512)
+
 /* How a gradient becomes a step in 16 bits (binnet_update_is_narrow). */
 typedef struct stepper {
     __m512i high, low, left, right, fraction;
@@ -435,7 +438,7 @@ AVX512 BINNET_INLINE __m512i update_32(const binnet_update *t, const stepper *s,
 }
 
 AVX512 static uint32_t update(const binnet_update *t) {
-    if (!binnet_update_is_narrow(&t->rule)) return binnet_kernels_portable.update(t);
+    if (!binnet_update_is_narrow(&t->rule)) return wide_update(t);
     const int32_t shift = t->rule.apply ? t->rule.shift : 0;
     const stepper s = {_mm512_set1_epi16((int16_t)t->rule.limit),
                        _mm512_set1_epi16((int16_t)-t->rule.limit),
@@ -666,14 +669,15 @@ static const uint8_t logarithms[128] = {
 AVX512 static void gradients(const binnet_error_job *job, uint32_t n) {
     const __m512i table[2] = {_mm512_loadu_si512(logarithms), _mm512_loadu_si512(logarithms + 64)};
     const __mmask16 units = (__mmask16)first_bits(n);
+    const __m128i first_open = _mm_set1_epi8((char)job->first_open);
+    const __m128i n_open = _mm_set1_epi8((char)job->n_open);
     __m512i sum = _mm512_setzero_si512(), bias_gradient = sum;
     for (uint32_t b = 0; b < job->n_rows; ++b) {
         __m512i error = load_errors(job, b, units);
         const __m128i normed = load_normed(job, b, units);
-        if (job->activation) { /* the clamp's derivative is 0 outside its linear range */
+        if (job->activation) { /* the activation's derivative, 0 or 1 */
             const __m128i a = _mm_maskz_loadu_epi8(units, job->activation + b * job->stride);
-            const __mmask16 linear =
-                _mm_cmplt_epu8_mask(_mm_sub_epi8(a, _mm_set1_epi8(1)), _mm_set1_epi8(126));
+            const __mmask16 linear = _mm_cmplt_epu8_mask(_mm_sub_epi8(a, first_open), n_open);
             error = _mm512_maskz_mov_epi32(linear, error);
             _mm512_mask_cvtepi32_storeu_epi16(job->error + b * job->stride, units, error);
         }
@@ -767,6 +771,7 @@ const binnet_kernels binnet_kernels_avx512 = {
     .random = random_rows,
     .xnor = xnor,
     BINNET_NORM_KERNELS,
+    BINNET_METHOD_KERNELS,
 };
 #else
 typedef int binnet_no_avx512; /* ISO C wants a declaration in every file */

@@ -3,6 +3,7 @@
  * lanes ends it: 32 multiply-adds in two instructions, as with udot, which not every processor has.
  * Dot products serve, where the compiler's target has them, when few rows do not pay for tables.
  * SPDX-License-Identifier: BSD-3-Clause */
+#include "method_inline.h"
 #include "norm_inline.h"
 #include "select_inline.h"
 
@@ -262,6 +263,8 @@ static void random_rows(uint8_t *bytes, const binnet_rng *rng, uint32_t row, uin
 #undef INJECT
 }
 
+BINNET_DEFINE_METHOD()
+
 /* Four gradients as steps: a rounding shift by a negative number shifts right. */
 BINNET_INLINE int32x4_t steps(int32x4_t g, const binnet_rule *rule, uint16x4_t random) {
     g = vminq_s32(vmaxq_s32(g, vdupq_n_s32(-rule->limit)), vdupq_n_s32(rule->limit));
@@ -303,7 +306,7 @@ static uint32_t update(const binnet_update *t) {
     rest.bits += whole >> 3;
     rest.gradient += whole;
     rest.first_column += whole;
-    return vmaxvq_u32(largest) | binnet_kernels_portable.update(&rest);
+    return vmaxvq_u32(largest) | wide_update(&rest);
 }
 
 /* ---- Bits ---------------------------------------------------------------------------------- */
@@ -358,6 +361,7 @@ const binnet_kernels binnet_kernels_neon = {
     .random = random_rows,
     .xnor = xnor,
     BINNET_NORM_KERNELS,
+    BINNET_METHOD_KERNELS,
 };
 #else
 typedef int binnet_no_neon; /* ISO C wants a declaration in every file */

@@ -6,6 +6,7 @@
 #pragma clang attribute push(__attribute__((target("general-regs-only"))), apply_to = function)
 #endif
 
+#include "method_inline.h"
 #include "norm_inline.h"
 
 static int32_t value(const uint8_t *row, int int8, uint32_t k) {
@@ -104,34 +105,13 @@ static void draw_bits(uint8_t *bits, const uint8_t *x, const uint8_t *random, ui
         bits[i >> 3] = (uint8_t)(bits[i >> 3] | ((random[i] & mask) < x[i]) << (i & 7));
 }
 
-static uint32_t update(const binnet_update *t) {
-    uint32_t largest = 0;
-    for (uint32_t m = 0; m < t->n_rows; ++m) {
-        int16_t *latent = t->latent + m * t->latent_stride;
-        uint8_t *bits = t->bits + m * t->bits_stride;
-        const int32_t *gradient = t->gradient + m * t->gradient_stride;
-        uint8_t random[8];
-        for (uint32_t n = 0; n < t->n_columns; ++n) {
-            largest |= (uint32_t)binnet_abs(gradient[n]);
-            if (!t->rule.apply) continue;
-            if ((n & 7) == 0)
-                binnet_rng_blocks(&t->rng, t->first_row + m, (t->first_column + n) >> 3, 1, random);
-            const int32_t g = binnet_clamp(gradient[n], -t->rule.limit, t->rule.limit);
-            const int32_t step = binnet_stochastic(g, t->rule.shift, random[n & 7]);
-            const int32_t w = binnet_clamp(latent[n] - step, -32767, 32767);
-            const unsigned mask = 1u << (n & 7);
-            latent[n] = (int16_t)w;
-            bits[n >> 3] = (uint8_t)((bits[n >> 3] & ~mask) | (w >= 0 ? mask : 0));
-        }
-    }
-    return largest;
-}
-
 static void random_rows(uint8_t *bytes, const binnet_rng *rng, uint32_t row, uint32_t n_rows,
                         uint32_t first_block, uint32_t n_blocks) {
     for (uint32_t r = 0; r < n_rows; ++r, bytes += 8 * (size_t)n_blocks)
         binnet_rng_blocks(rng, row + r, first_block, n_blocks, bytes);
 }
+
+BINNET_DEFINE_METHOD()
 
 /* ---- Bits ---------------------------------------------------------------------------------- */
 
@@ -206,10 +186,11 @@ const binnet_kernels binnet_kernels_portable = {
     .plain = plain,
     .transpose = transpose,
     .draw_bits = draw_bits,
-    .update = update,
+    .update = wide_update,
     .random = random_rows,
     .xnor = xnor,
     BINNET_NORM_KERNELS,
+    BINNET_METHOD_KERNELS,
 };
 
 #if defined(__clang__) && defined(__x86_64__)

@@ -39,6 +39,11 @@ static binnet_status check_config(const binnet_config *config) {
         if (config->layers[i].units > BINNET_MAX_UNITS) return BINNET_ERR_LIMIT;
     }
     if (config->layers[config->n_layers - 1].units < 2) return BINNET_ERR_ARGUMENT;
+    const binnet_method *m = &config->method;
+    if (m->weights > BINNET_TERNARY || m->binarization > BINNET_STOCHASTIC ||
+        m->activation > BINNET_SIGN || m->solver > BINNET_ADAMAX || m->gradient > BINNET_EXACT ||
+        m->dropout > 255 || (m->activation == BINNET_SIGN && config->n_layers < 2))
+        return BINNET_ERR_ARGUMENT;
     const binnet_parallel *p = config->parallel;
     if (p && (!p->run || p->n_workers < 1 || p->n_workers > BINNET_MAX_WORKERS))
         return BINNET_ERR_ARGUMENT;
@@ -51,6 +56,10 @@ static uint64_t max64(uint64_t a, uint64_t b) { return a > b ? a : b; }
 static void plan_net(binnet_net *net, const binnet_config *config, binnet_planner *planner) {
     const binnet_kernels *k = net->kernels;
     const uint64_t batch = net->batch_size;
+    const uint64_t weight_planes = net->method.weights == BINNET_TERNARY ? 2 : 1;
+    const uint64_t digits = net->method.gradient == BINNET_EXACT ? 8 : 1;
+    const uint64_t sign_planes = net->method.dropout ? 2 : 1;
+    const int signs = net->method.activation == BINNET_SIGN;
     uint64_t widest = 0, deepest = 0, n_units = 0, panels = 0;
     uint32_t fan_in = config->n_features;
     binnet_layer_state measured;
@@ -65,10 +74,13 @@ static void plan_net(binnet_net *net, const binnet_config *config, binnet_planne
         layer->weight_exponent = -1;
         layer->bias_exponent = -1;
         layer->type->plan(net, layer, planner);
-        panels = max64(panels, binnet_gemm_panels(k, net->batch_size, layer->units, fan_in));
+        panels = max64(panels, weight_planes *
+                                   binnet_gemm_panels(k, net->batch_size, layer->units, fan_in));
         if (i > 0) /* only there is an error at the input */
-            panels = max64(panels, binnet_gemm_panels(k, net->batch_size, fan_in, layer->units));
-        panels = max64(panels, binnet_gemm_panels(k, layer->units, fan_in, net->batch_size));
+            panels = max64(panels, weight_planes * binnet_gemm_panels(k, net->batch_size, fan_in,
+                                                                      layer->units));
+        panels = max64(panels, (signs && i > 0 ? sign_planes : digits) *
+                                   binnet_gemm_panels(k, layer->units, fan_in, net->batch_size));
         widest = max64(widest, layer->units);
         deepest = max64(deepest, fan_in);
         n_units += layer->units;
@@ -86,10 +98,12 @@ static void plan_net(binnet_net *net, const binnet_config *config, binnet_planne
         net->error = (int16_t *)(void *)shared;
         net->transposed = (int8_t *)(shared + errors);
     }
-    net->input_bits = binnet_plan(planner, batch * ((deepest + 7) / 8));
+    net->input_bits = binnet_plan(planner, batch * ((deepest + 7) / 8) * digits);
     net->peaks = binnet_plan(planner, net->parallel.n_workers * sizeof *net->peaks);
     net->panels = binnet_plan(planner, panels);
-    const uint64_t scratch = binnet_gemm_scratch(k, (uint32_t)deepest);
+    uint64_t scratch = binnet_gemm_scratch(k, (uint32_t)deepest);
+    if (net->method.activation == BINNET_SIGN)
+        scratch = max64(scratch, binnet_xnor_gemm_scratch(k, 0, (uint32_t)deepest));
     net->scratch = binnet_plan(planner, net->parallel.n_workers * scratch);
     net->scratch_bytes = (size_t)scratch;
 }
@@ -99,6 +113,7 @@ static uint64_t start_net(binnet_net *net, const binnet_config *config, uint8_t 
     const binnet_parallel serial = {NULL, NULL, 1};
     memset(net, 0, sizeof *net);
     net->seed = config->seed;
+    net->method = config->method;
     net->n_features = config->n_features;
     net->n_layers = config->n_layers;
     net->batch_size = config->batch_size;
@@ -164,10 +179,12 @@ binnet_status binnet_net_init(binnet_net **net, void *arena, size_t n_bytes,
 /* ---- Passes -------------------------------------------------------------------------------- */
 
 static binnet_input layer_input(const binnet_net *net, uint32_t i, const uint8_t *x) {
-    const binnet_input features = {x, net->n_features, 255};
+    const binnet_input features = {x, net->n_features, 255, 8, {NULL, NULL, 0}};
     if (i == 0) return features;
-    const binnet_input activations = {net->layers[i - 1].activation, net->layers[i - 1].units, 31};
-    return activations;
+    const binnet_layer_state *before = &net->layers[i - 1];
+    const binnet_input signs = {NULL, 0, 0, 0, {before->signs, before->kept, before->signs_stride}};
+    const binnet_input activations = {before->activation, before->units, 31, 7, {NULL, NULL, 0}};
+    return before->signs ? signs : activations;
 }
 
 static void forward(binnet_net *net, const uint8_t *x, uint32_t n_rows, int calibrate) {
@@ -183,6 +200,7 @@ binnet_status binnet_net_train_step(binnet_net *net, const uint8_t *x, const uin
         return BINNET_ERR_ARGUMENT;
     for (uint32_t b = 0; b < n_rows; ++b)
         if (labels[b] >= binnet_output_layer(net)->units) return BINNET_ERR_LABEL;
+    net->error_unit = 0;
     forward(net, x, n_rows, 0);
     const uint64_t sum = binnet_loss(net, labels, n_rows);
     for (uint32_t i = net->n_layers; i-- > 0;)

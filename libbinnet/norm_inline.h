@@ -105,14 +105,15 @@ BINNET_INLINE int32_t binnet_times_ap2(int32_t g, int32_t v) {
 BINNET_INLINE void binnet_inline_gradients(const binnet_error_job *job, uint32_t n) {
     int16_t *error = job->error;
     const int8_t *normed = job->normed;
-    const uint8_t *activation = job->activation;
+    const uint8_t *activation = job->activation, first_open = job->first_open;
+    const uint8_t n_open = job->n_open;
     int32_t sum[BINNET_UNIT_BLOCK] = {0}, bias_gradient[BINNET_UNIT_BLOCK] = {0};
     int32_t row[BINNET_UNIT_BLOCK], sigmas[BINNET_UNIT_BLOCK];
     for (uint32_t b = 0; b < job->n_rows; ++b, error += job->stride, normed += job->stride) {
         BINNET_EACH_UNIT row[u] = error[u];
         BINNET_EACH_UNIT sigmas[u] = normed[u];
-        if (activation) { /* the clamp's derivative is 0 outside its linear range */
-            BINNET_EACH_UNIT row[u] &= -(int32_t)((uint8_t)(activation[u] - 1) < 126);
+        if (activation) { /* the activation's derivative, 0 or 1 */
+            BINNET_EACH_UNIT row[u] &= -(int32_t)((uint8_t)(activation[u] - first_open) < n_open);
             BINNET_EACH_UNIT error[u] = (int16_t)row[u];
             activation += job->stride;
         }

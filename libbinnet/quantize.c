@@ -1,5 +1,4 @@
-/* Division with rounding, the two-power scale, and the int8 error (docs/algorithm.md, sections 1,
- * 3, 5).
+/* Division with rounding, the two-power scale, and binary digits (docs/algorithm.md, sections 1 and 3).
  * SPDX-License-Identifier: BSD-3-Clause */
 #include "internal.h"
 
@@ -28,12 +27,20 @@ binnet_scale binnet_two_power(uint32_t target, uint32_t s16) {
     return scale;
 }
 
-void binnet_pack_latent(binnet_layer_state *layer) {
-    memset(layer->bits, 0, layer->units * layer->bits_stride);
-    for (uint32_t m = 0; m < layer->units; ++m) {
-        const int16_t *latent = layer->latent + (size_t)m * layer->fan_in;
-        uint8_t *row = layer->bits + m * layer->bits_stride;
-        for (uint32_t n = 0; n < layer->fan_in; ++n)
-            if (latent[n] >= 0) row[n >> 3] = (uint8_t)(row[n >> 3] | 1u << (n & 7));
+/* Eight bits, each the lowest of its byte, to one byte. */
+static uint8_t gather(uint64_t v) {
+    v |= v >> 7;
+    v |= v >> 14;
+    v |= v >> 28;
+    return (uint8_t)(v & 255u);
+}
+
+void binnet_split_digits(uint8_t *planes, size_t plane_bytes, const uint8_t *values, uint32_t n,
+                         uint32_t n_digits) {
+    for (uint32_t i = 0; i < n; i += 8, ++planes) {
+        uint64_t bytes = 0;
+        for (uint32_t j = 0; j < 8 && i + j < n; ++j) bytes |= (uint64_t)values[i + j] << (8 * j);
+        for (uint32_t d = 0; d < n_digits; ++d)
+            planes[d * plane_bytes] = gather(bytes >> d & 0x0101010101010101u);
     }
 }

@@ -47,10 +47,10 @@ uint8_t *binnet_put64(uint8_t *p, uint64_t v) {
 
 enum { FORMAT_VERSION = 1 };
 
-uint8_t *binnet_put_header(uint8_t *p, const char *magic, uint64_t n_bytes) {
+uint8_t *binnet_put_header(uint8_t *p, const char *magic, uint32_t method, uint64_t n_bytes) {
     memcpy(p, magic, 8);
     p = binnet_put32(p + 8, FORMAT_VERSION);
-    p = binnet_put32(p, 0);
+    p = binnet_put32(p, method);
     return binnet_put64(p, n_bytes);
 }
 
@@ -61,6 +61,20 @@ binnet_status binnet_check_file(const uint8_t *bytes, size_t n_bytes, const char
     if (binnet_get64(bytes + 16) != n_bytes) return BINNET_ERR_TRUNCATED;
     if (binnet_get32(bytes + n_bytes - 4) != binnet_crc32(bytes, n_bytes - 4))
         return BINNET_ERR_CHECKSUM;
-    if (binnet_get32(bytes + 12) != 0) return BINNET_ERR_CORRUPT;
     return BINNET_OK;
+}
+
+/* Each choice is a bit, but for dropout. */
+enum { DROPOUT_SHIFT = 8 };
+
+uint32_t binnet_put_method(const binnet_method *m) {
+    return m->weights | m->binarization << 1 | m->activation << 2 | m->solver << 3 |
+           m->gradient << 4 | m->dropout << DROPOUT_SHIFT;
+}
+
+int binnet_get_method(binnet_method *method, uint32_t word) {
+    const binnet_method m = {word & 1u,      word >> 1 & 1u, word >> 2 & 1u,
+                             word >> 3 & 1u, word >> 4 & 1u, word >> DROPOUT_SHIFT & 255u};
+    *method = m;
+    return binnet_put_method(&m) == word;
 }

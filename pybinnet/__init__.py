@@ -7,6 +7,7 @@ from pybinnet._cpu import cpu_info
 from pybinnet._engine import version as _version
 from pybinnet._estimators import BinaryConnectClassifier
 from pybinnet._features import PiecewiseLinearEncoder
+from pybinnet._latent import evaluate_latent
 from pybinnet._training import EpochInfo
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "PackedBits",
     "PiecewiseLinearEncoder",
     "cpu_info",
+    "evaluate_latent",
     "pack_bits",
     "xnor_matmul",
 ]

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import threading
+from dataclasses import astuple, dataclass
 from functools import cache, lru_cache
 from typing import Any
 
@@ -166,6 +167,18 @@ def row_order(seed: int, epoch: int, n_rows: int) -> NDArray[np.uint32]:
     return order
 
 
+@dataclass(frozen=True)
+class Method:
+    """How a net learns: `binnet_method`. False is the default of each choice."""
+
+    ternary: bool = False
+    stochastic: bool = False
+    sign: bool = False
+    adamax: bool = False
+    exact: bool = False
+    dropout: int = 0  # in 1/256
+
+
 class Net:
     """A net in training, in an arena of its own.
 
@@ -180,6 +193,7 @@ class Net:
         From 0 to 2**64 - 1.
     class_counts : ndarray of shape (n_classes,)
         Training rows of each class.
+    method : Method
     n_jobs : int or None
         Threads, with joblib's meaning.
     """
@@ -191,6 +205,7 @@ class Net:
         batch_size: int,
         seed: int,
         class_counts: NDArray[Any],
+        method: Method = Method(),
         n_jobs: int | None = None,
     ) -> None:
         layers = ffi.new("binnet_layer[]", [(lib.BINNET_DENSE, n) for n in units])
@@ -202,6 +217,7 @@ class Net:
         config.n_layers = len(units)
         config.batch_size = batch_size
         config.layers = layers
+        config.method = astuple(method)
         config.class_counts = _pointer("uint32_t", counts)
         config.kernels = kernels()
         config.parallel = parallel

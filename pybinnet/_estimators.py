@@ -17,56 +17,77 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 
 from pybinnet import _engine
 from pybinnet._features import PiecewiseLinearEncoder
-from pybinnet._training import Configuration, EpochInfo, Training, hidden_sizes
-from pybinnet._validation import check_flag, check_number, is_auto, unchanged_on_error
+from pybinnet._training import (
+    CHOICES,
+    Configuration,
+    EpochInfo,
+    Training,
+    hidden_sizes,
+    rate_exponents,
+)
+from pybinnet._validation import (
+    check_choice,
+    check_flag,
+    check_number,
+    is_auto,
+    unchanged_on_error,
+)
 
 # Of the softmax in predict_proba: near the least log-loss on six data sets, which is at 1 to 4.
 _PROBABILITY_SLOPE = 2.0
 
 
 class BinaryConnectClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """Neural network with 1-bit weights, trained with integers only.
+    """Neural network with 1-bit or ternary weights, trained with integers only.
 
     BinaryConnect propagates the signs of its weights and accumulates the updates in latent ones.
     Here all of training is integer arithmetic without multiplications, so the same data,
     parameters and `random_state` give the same bytes on every machine, instruction set and number
-    of threads. Predictions use the deployed network: one bit for each weight.
+    of threads. Predictions use the deployed network: one bit for each weight, or two if ternary.
 
     Parameters
     ----------
     hidden_layer_sizes : tuple of int, default=(256, 256)
         Units of each hidden layer, 1 to 65536.
 
-    weights : {"binary"}, default="binary"
-        Values of the propagated weights: -1 and +1.
+    weights : {"binary", "ternary"}, default="binary"
+        Values of the propagated weights: -1 and +1 ([1]_), or also 0 ([2]_, section 3.1), which
+        takes two bits in the deployed network.
 
-    binarization : {"deterministic"}, default="deterministic"
-        How a latent weight becomes a propagated one: by its sign.
+    binarization : {"deterministic", "stochastic"}, default="deterministic"
+        How a latent weight becomes a propagated one: by its sign (ternary: 0 if small); or, in
+        training, by a new draw in every step, whose expectation is the latent weight. What is
+        deployed is deterministic. Stochastic weights regularize: give them width and epochs.
 
-    activation : {"relu"}, default="relu"
-        Activation of hidden units.
+    activation : {"relu", "sign"}, default="relu"
+        Activation of hidden units. With "sign" activations are bits too ([3]_), and all layers but
+        the first are computed by XNOR and bit count.
 
-    solver : {"sgd"}, default="sgd"
+    solver : {"sgd", "adamax"}, default="sgd"
         Stochastic gradient descent on latent weights clipped to [-1, 1], each layer's step measured
-        by the largest gradient of the step before.
+        by the largest gradient of the step before; or AdaMax by shifts ([3]_, algorithm 4), which
+        keeps 4 more bytes for each weight.
 
-    quantized_backprop : {True}, default=True
-        Round layer inputs to powers of two in the weight gradient ([2]_, section 3.2), at random
-        and without bias.
+    quantized_backprop : bool, default=True
+        Round layer inputs in the weight gradient ([2]_, section 3.2): to one random bit. False
+        takes them as they are, in several times the time; for comparison.
 
-    dropout : {0.0}, default=0.0
-        Share of hidden units left out in a training step.
+    dropout : float, default=0.0
+        Share of hidden units left out at random in training, for each row; 0 to 0.99, rounded to
+        1/256.
 
     batch_size : int or "auto", default="auto"
         The most rows of a training step, 4 to 32768. "auto" takes 128, and 16 to 64 below 2048
         rows. The rows of an epoch are divided evenly over its steps.
 
-    learning_rate_init : float, default=2**-4
+    learning_rate_init : float or "auto", default="auto"
         Learning rate at the start, as a share of the weight range. It decays exponentially in
-        powers of two, to which this is rounded; 2**-15 to 1.
+        powers of two, to which this is rounded; 2**-15 to 1. "auto" takes what the validation rows
+        of MNIST liked best: 2**-4, 2**-3 with stochastic binarization, 2**-5 with sign activation.
 
-    learning_rate_final : float, default=2**-10
-        Learning rate at the end, likewise; not above `learning_rate_init`.
+    learning_rate_final : float or "auto", default="auto"
+        Learning rate at the end, likewise; not above `learning_rate_init`. "auto" takes 2**-6 of
+        the rate at the start, but 2**-15 at least.
 
     max_iter : int or "auto", default="auto"
         Epochs. "auto" takes 20, and more if the data has so few rows that these would be less than
@@ -159,6 +180,9 @@ class BinaryConnectClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[m
        with binary weights during propagations", NIPS 2015.
     .. [2] Z. Lin, M. Courbariaux, R. Memisevic and Y. Bengio, "Neural networks with few
        multiplications", ICLR 2016.
+    .. [3] M. Courbariaux, I. Hubara, D. Soudry, R. El-Yaniv and Y. Bengio, "Binarized neural
+       networks: training deep neural networks with weights and activations constrained to +1 or
+       -1", 2016.
 
     Examples
     --------
@@ -193,8 +217,8 @@ class BinaryConnectClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[m
         quantized_backprop: bool = True,
         dropout: float = 0.0,
         batch_size: int | str = "auto",
-        learning_rate_init: float = 2**-4,
-        learning_rate_final: float = 2**-10,
+        learning_rate_init: float | str = "auto",
+        learning_rate_final: float | str = "auto",
         max_iter: int | str = "auto",
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
@@ -366,30 +390,35 @@ class BinaryConnectClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[m
             )
         for size in hidden:
             check_number("hidden_layer_sizes", size, Integral, 1, _engine.MAX_UNITS, whole=sizes)
-        for name, allowed in [
-            ("weights", "binary"),
-            ("binarization", "deterministic"),
-            ("activation", "relu"),
-            ("solver", "sgd"),
-            ("quantized_backprop", True),
-            ("dropout", 0.0),
-        ]:
-            value = getattr(self, name)
-            if np.ndim(value) or value != allowed:
-                raise ValueError(f"{name}={value!r} is not supported; this version has {allowed!r}")
-        for name in ("early_stopping", "warm_start", "shuffle"):
+        for name, allowed in CHOICES.items():
+            check_choice(name, getattr(self, name), allowed)
+        check_number("dropout", self.dropout, Real, 0, 0.99)
+        if not hidden and self.activation == "sign":
+            raise ValueError(
+                "activation='sign' needs a hidden layer, and hidden_layer_sizes has none: sign is "
+                "the activation of hidden units; use activation='relu', or give a layer"
+            )
+        if not hidden and self.dropout > 0:
+            raise ValueError(
+                f"dropout={self.dropout!r} needs a hidden layer, and hidden_layer_sizes has none: "
+                "only hidden units are left out; use dropout=0.0, or give a layer"
+            )
+        for name in ("quantized_backprop", "early_stopping", "warm_start", "shuffle"):
             check_flag(name, getattr(self, name))
         if not is_auto(self.batch_size):
             check_number("batch_size", self.batch_size, Integral, 4, _engine.MAX_BATCH, "'auto'")
         if not is_auto(self.max_iter):
             check_number("max_iter", self.max_iter, Integral, 1, 2**31 - 1, "'auto'")
         smallest = 2.0**-_engine.MAX_RATE_EXPONENT
-        check_number("learning_rate_init", self.learning_rate_init, Real, smallest, 1)
-        check_number("learning_rate_final", self.learning_rate_final, Real, smallest, 1)
-        if self.learning_rate_final > self.learning_rate_init:
+        for name in ("learning_rate_init", "learning_rate_final"):
+            if not is_auto(getattr(self, name)):
+                check_number(name, getattr(self, name), Real, smallest, 1, "'auto'")
+        first, last = rate_exponents(self)
+        if last < first:
             raise ValueError(
                 f"learning_rate_final={self.learning_rate_final!r} is above "
-                f"learning_rate_init={self.learning_rate_init!r}; the rate can only decay"
+                f"learning_rate_init={self.learning_rate_init!r}, which is 2**-{first}; the rate "
+                "can only decay"
             )
         check_number("validation_fraction", self.validation_fraction, Real, 1e-9, 1 - 1e-9)
         check_number("n_iter_no_change", self.n_iter_no_change, Integral, 1, 2**31 - 1)

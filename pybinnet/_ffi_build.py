@@ -30,6 +30,7 @@ def make_ffi() -> FFI:
         depends=[
             *HEADERS,
             "libbinnet/internal.h",
+            "libbinnet/method_inline.h",
             "libbinnet/norm_inline.h",
             "libbinnet/select_inline.h",
         ],

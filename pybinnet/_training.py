@@ -63,6 +63,7 @@ class Configuration:
 
     seed: int
     units: tuple[int, ...]
+    method: dict[str, Any]  # the parameters that say how the net learns
     batch_size: int
     class_counts: NDArray[Any]
 
@@ -94,9 +95,11 @@ class Training:
         self.features = features
         self.labels = labels
         counts = np.bincount(labels, minlength=n_classes)
-        self.configuration = Configuration(seed, units, _batch_size(params, len(labels)), counts)
+        self.configuration = Configuration(
+            seed, units, _method_parameters(params), _batch_size(params, len(labels)), counts
+        )
         if warm:
-            self.configuration = _warm_configuration(params, units)
+            self.configuration = _warm_configuration(params, self.configuration)
         self.seed = seed
         if features.shape[1] > _engine.MAX_FEATURES:
             raise ValueError(
@@ -112,6 +115,7 @@ class Training:
             batch_size,
             seed,
             self.configuration.class_counts,
+            engine_method(self.configuration.method),
             n_jobs=params.n_jobs,
         )
         if warm:
@@ -173,8 +177,7 @@ class Training:
         order: NDArray[Any] = np.arange(n_rows)
         if self.params.shuffle:
             order = _engine.row_order(self.seed, self.net.step // self.n_steps, n_rows)
-        first = _exponent(self.params.learning_rate_init)
-        last = _exponent(self.params.learning_rate_final)
+        first, last = rate_exponents(self.params)
         loss = 0
         for i in range(self.n_steps):
             batch = order[i * n_rows // self.n_steps : (i + 1) * n_rows // self.n_steps]
@@ -233,12 +236,35 @@ def _batch_size(params: BinaryConnectClassifier, n_rows: int) -> int:
     return 16 if n_rows < 512 else 32 if n_rows < 1024 else 64 if n_rows < 2048 else 128
 
 
-def _warm_configuration(params: BinaryConnectClassifier, units: tuple[int, ...]) -> Configuration:
+CHOICES = {
+    "weights": ("binary", "ternary"),
+    "binarization": ("deterministic", "stochastic"),
+    "activation": ("relu", "sign"),
+    "solver": ("sgd", "adamax"),
+}
+
+
+def _method_parameters(params: BinaryConnectClassifier) -> dict[str, Any]:
+    return {name: getattr(params, name) for name in (*CHOICES, "quantized_backprop", "dropout")}
+
+
+def engine_method(parameters: dict[str, Any]) -> _engine.Method:
+    """The engine's form of the parameters that say how a net learns."""
+    ternary, stochastic, sign, adamax = (
+        allowed.index(parameters[name]) == 1 for name, allowed in CHOICES.items()
+    )
+    exact = not parameters["quantized_backprop"]
+    dropout = round(256 * parameters["dropout"])
+    return _engine.Method(ternary, stochastic, sign, adamax, exact, dropout)
+
+
+def _warm_configuration(params: BinaryConnectClassifier, asked: Configuration) -> Configuration:
     """The configuration of the previous fit, which the parameters must not contradict."""
     before = params._configuration
     for name, old, new in [
-        ("hidden_layer_sizes", before.units[:-1], units[:-1]),
+        ("hidden_layer_sizes", before.units[:-1], asked.units[:-1]),
         ("batch_size", before.batch_size, params.batch_size),
+        *((name, old, asked.method[name]) for name, old in before.method.items()),
     ]:
         if not is_auto(new) and new != old:
             raise ValueError(
@@ -259,9 +285,21 @@ def _n_epochs(max_iter: int | str, n_steps: int) -> int:
     return max(_MIN_EPOCHS, -(-_MIN_UPDATES // n_steps))
 
 
-def _exponent(rate: float) -> int:
-    """The power of two nearest to a learning rate, as its negative exponent."""
-    return round(-math.log2(rate))
+def rate_exponents(params: BinaryConnectClassifier) -> tuple[int, int]:
+    """The powers of two nearest to the learning rates, as their negative exponents."""
+    if not is_auto(params.learning_rate_init):
+        first = _exponent(params.learning_rate_init)
+    else:
+        first = (
+            3 if params.binarization == "stochastic" else 5 if params.activation == "sign" else 4
+        )
+    if not is_auto(params.learning_rate_final):
+        return first, _exponent(params.learning_rate_final)
+    return first, min(first + 6, _engine.MAX_RATE_EXPONENT)
+
+
+def _exponent(rate: float | str) -> int:
+    return round(-math.log2(float(rate)))
 
 
 def _shown(loss: float, score: float | None) -> dict[str, str]:

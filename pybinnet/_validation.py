@@ -47,6 +47,13 @@ def check_number(
         raise ValueError(f"{name}={shown!r} is outside the allowed range, {low} to {high}")
 
 
+def check_choice(name: str, value: Any, allowed: tuple[str, ...]) -> None:
+    """Raise a ValueError unless `value` is one of the strings."""
+    if not isinstance(value, str) or value not in allowed:
+        choices = " or ".join(map(repr, allowed))
+        raise ValueError(f"{name}={value!r} is unknown; use {choices}")
+
+
 def check_flag(name: str, value: Any) -> None:
     """Raise a TypeError unless `value` is a Boolean."""
     if not isinstance(value, bool | np.bool_):

@@ -1,8 +1,8 @@
-"""The golden training run: what every implementation, kernel and target must make of it.
+"""The golden training runs: what every implementation, kernel and target must make of them.
 
-`tests/vectors/golden.json` has the SHA-256 of its checkpoint and model. tests/c/test_api.c makes
-the same run. To renew the values after a change of the rule: ``python tests/golden.py``, which
-takes them from the reference.
+There is one for each of some methods, and `tests/vectors/golden.json` has the SHA-256 of its
+checkpoint and model. tests/c/test_api.c makes the same runs. To renew the values after a change of
+the rule: ``python tests/golden.py``, which takes them from the reference.
 """
 
 # SPDX-License-Identifier: BSD-3-Clause
@@ -13,10 +13,23 @@ from pathlib import Path
 
 import numpy as np
 import reference
+from reference import Method
 
 FILE = Path(__file__).parent / "vectors" / "golden.json"
 FEATURES, UNITS, BATCH, SEED, STEPS = 100, (70, 33, 26), 50, 2**40 + 5, 20
 COUNTS = [5, 100] + [20] * 24
+METHODS = {
+    "binary": Method(),
+    "binary-stochastic": Method(stochastic=True),
+    "ternary": Method(ternary=True),
+    "ternary-stochastic": Method(ternary=True, stochastic=True),
+    "sign": Method(sign=True),
+    "adamax": Method(adamax=True),
+    "exact": Method(exact=True),
+    "dropout": Method(dropout=128),
+    "all": Method(True, True, True, True, True, dropout=77),
+    "sign-dropout": Method(sign=True, dropout=64),
+}
 
 
 def batch(step):
@@ -39,7 +52,7 @@ def run(net):
 
 
 def digests(checkpoint, model):
-    """What golden.json holds."""
+    """What golden.json holds of one run."""
     return {
         "checkpoint_sha256": hashlib.sha256(checkpoint).hexdigest(),
         "checkpoint_crc32": f"{int.from_bytes(checkpoint[-4:], 'little'):08x}",
@@ -48,10 +61,15 @@ def digests(checkpoint, model):
     }
 
 
+def reference_net(method):
+    return reference.ReferenceNet(FEATURES, list(UNITS), BATCH, SEED, COUNTS, method)
+
+
 def expected():
+    """Digests by the method's name."""
     return json.loads(FILE.read_text("utf-8"))
 
 
 if __name__ == "__main__":
-    net = reference.ReferenceNet(FEATURES, list(UNITS), BATCH, SEED, COUNTS)
-    FILE.write_text(json.dumps(digests(*run(net)), indent=2) + "\n", "utf-8")
+    runs = {name: digests(*run(reference_net(method))) for name, method in METHODS.items()}
+    FILE.write_text(json.dumps(runs, indent=2) + "\n", "utf-8")

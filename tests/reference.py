@@ -15,7 +15,8 @@ from math import isqrt
 import numpy as np
 
 MASK32 = 0xFFFFFFFF
-INITIAL_W, INITIAL_BETA, OUTER, ERROR, UPDATE_W, UPDATE_BETA, ROW_ORDER = range(7)  # purposes
+# The purposes of random bytes
+INITIAL_W, INITIAL_BETA, OUTER, ERROR, UPDATE_W, UPDATE_BETA, ROW_ORDER, WEIGHTS, DROPOUT = range(9)
 DENSE = 1  # FORMAT.md, kind of layer
 
 
@@ -28,6 +29,35 @@ def bounded(v, limit):
     assert v.dtype == np.int64
     assert np.all(np.abs(v) < limit), (np.abs(v).max(), limit)
     return v
+
+
+@dataclass(frozen=True)
+class Method:
+    """The six choices; their defaults are 0 in files."""
+
+    ternary: bool = False  # weights, else binary
+    stochastic: bool = False  # binarization, else deterministic
+    sign: bool = False  # activation, else ReLU
+    adamax: bool = False  # solver, else SGD
+    exact: bool = False  # gradient, else quantized
+    dropout: int = 0  # in 1/256
+
+    def __post_init__(self):
+        assert 0 <= self.dropout <= 255
+
+    def to_u32(self):
+        bits = (self.ternary, self.stochastic, self.sign, self.adamax, self.exact)
+        return sum(bit << i for i, bit in enumerate(bits)) + (self.dropout << 8)
+
+    @classmethod
+    def from_u32(cls, word):
+        method = cls(*(bool(word >> i & 1) for i in range(5)), word >> 8 & 255)
+        same(method.to_u32(), word)  # so the other bits are 0
+        return method
+
+    def of_model(self, n_layers):
+        """What prediction depends on."""
+        return Method(ternary=self.ternary, sign=self.sign and n_layers > 1)
 
 
 # Section 1: primitives
@@ -110,6 +140,11 @@ class Layer:
     e_W: int = -1
     e_beta: int = -1
 
+    def __post_init__(self):
+        """What AdaMax has: momenta, Q15, and logarithmic scales, in 1/512 octave."""
+        self.m_W, self.v_W = np.zeros_like(self.W), np.full_like(self.W, -32768)
+        self.m_beta, self.v_beta = np.zeros_like(self.beta), np.full_like(self.beta, -32768)
+
 
 def root(v):
     """Square root, rounded to nearest: v > (r + 1/2)^2 exactly if v > r^2 + r."""
@@ -133,6 +168,21 @@ def little_endian_i16(octets):
 
 
 # Section 3: forward
+
+
+def sign_of(v):
+    """+1 or -1, never 0."""
+    return np.where(v >= 0, integers(1), integers(-1))
+
+
+def deterministic_weights(W, ternary):
+    return np.where(np.abs(W) > 1 << 14, sign_of(W), 0) if ternary else sign_of(W)
+
+
+def stochastic_weights(W, ternary, r):
+    if ternary:
+        return np.where((r & 127) < (np.abs(W) + 128 >> 8), sign_of(W), 0)
+    return np.where((r & 127) < (W + (1 << 15) + 256 >> 9), integers(1), integers(-1))
 
 
 BELOW = integers([33280, 34304, 35840, 38912, 45056, 53248, 59392, 62464, 64512, 65536])
@@ -172,6 +222,10 @@ def add_bias(z_hat, beta):
     return z_hat + (beta + 128 >> 8)
 
 
+def activation(y, sign):
+    return sign_of(y) if sign else clamp(y, 0, 127)
+
+
 def features(x, n_features, batch_size):
     x = np.asarray(x)
     assert x.dtype == np.uint8
@@ -185,28 +239,34 @@ class Trace:
     """What the backward pass needs of one layer's forward pass."""
 
     x: np.ndarray  # [B][N] layer input: features, or activations of the layer before
-    w: np.ndarray  # [M][N] propagated weights, ±1
+    w: np.ndarray  # [M][N] propagated weights
     mu: np.ndarray
     s16: np.ndarray
     scale: tuple
     z_hat: np.ndarray
     y: np.ndarray
-
-    @property
-    def a(self):
-        return clamp(self.y, 0, 127)
+    a: np.ndarray
 
 
-def forward(layers, x):
+def forward(layers, x, method=Method(), random=None):
+    """A training step has `random(purpose, layer, rows, cols)`, calibration has not."""
     traces = []
-    for layer in layers:
-        w = np.where(layer.W >= 0, integers(1), integers(-1))
+    for index, layer in enumerate(layers):
+        if random and method.stochastic:
+            r = random(WEIGHTS, index, *layer.W.shape)
+            w = stochastic_weights(layer.W, method.ternary, r)
+        else:
+            w = deterministic_weights(layer.W, method.ternary)
         z = bounded(x @ w.T, 1 << 24)
         mu, s16 = statistics(z)
         scale = two_power(layer.T, s16)
         z_hat = normalise(z - mu, scale)
-        traces.append(Trace(x, w, mu, s16, scale, z_hat, add_bias(z_hat, layer.beta)))
-        x = traces[-1].a
+        y = add_bias(z_hat, layer.beta)
+        a = activation(y, method.sign)
+        if random and method.dropout and index < len(layers) - 1:
+            a = np.where(random(DROPOUT, index, *a.shape) < method.dropout, 0, a)
+        traces.append(Trace(x, w, mu, s16, scale, z_hat, y, a))
+        x = a
     return traces
 
 
@@ -220,6 +280,13 @@ def squared_hinge(y, labels):
     return int((h * h).sum()), bounded(-t * h * 64, 1 << 15)
 
 
+def inside(trace, sign):
+    """Section 5: where a hidden unit passes errors on. A unit left out has a = 0."""
+    if sign:
+        return (np.abs(trace.y) <= 32) & (trace.a != 0)
+    return (trace.a > 0) & (trace.a < 127)
+
+
 def norm_backward(g, z_hat, T):
     """Section 5, steps 1 to 3: dβ, and the error e at the normalised units before the scale."""
     B = len(g)
@@ -230,13 +297,15 @@ def norm_backward(g, z_hat, T):
     return d_beta, clamp(c1 - divide(c1.sum(axis=0), B), -32767, 32767)
 
 
-def quantise_error(e, scale, r):
+def shared_exponent(e, scale):
+    """Section 5, step 4: E."""
+    x = scaled(np.abs(e).max(axis=0), scale)
+    return int((bitlen(x) - scale[2])[x > 0].max()) if np.any(x > 0) else 7
+
+
+def quantise_error(e, scale, E, r):
     """Section 5, step 4: δ, int8 with one exponent for the layer."""
-    x, k = scaled(np.abs(e).max(axis=0), scale), scale[2]
-    if not np.any(x > 0):
-        return np.zeros_like(e)
-    E = (bitlen(x) - k)[x > 0].max()
-    k = np.minimum(k + E - 7, 31)
+    k = np.minimum(scale[2] + E - 7, 31)
     v = bounded(scaled(e, scale), 1 << 21)
     bounded(shift(v, k - 8), (1 << 15) + 1)
     return clamp(stochastic(v, k, r), -127, 127)
@@ -271,6 +340,31 @@ def exponent(gradient, before):
     return top.bit_length() - 1 if top else before
 
 
+def log_scale(v, g, u):
+    """Section 7, step 4: v'."""
+    of_g = np.where(g == 0, -32768, 512 * (bitlen(np.abs(g)) + u))
+    return clamp(np.maximum(v - 1, of_g), -32768, 32767)
+
+
+def momentum(m, v, v1, g, u):
+    """Section 7, step 4: m', in units of 2^(p' - 15); v1 is v'."""
+    p, p1 = v + 511 >> 9, v1 + 511 >> 9
+    m1 = clamp(shift(m, np.minimum(p1 - p, 16)), -32767, 32767)
+    t = shift(g, clamp(p1 - u - 15, -15, 30))
+    bounded(t[v1 < 32767], (1 << 15) + 1)
+    return m1 + shift(bounded(clamp(t, -32767, 32767) - m1, 1 << 16), 3)
+
+
+def bias_correction(step):
+    """Section 7, step 4: c."""
+    return 3 if step < 1 else 2 if step < 3 else 1 if step < 9 else 0
+
+
+def momentum_step(m, k, r):
+    bounded(shift(m, k - 8), 1 << 26)
+    return stochastic(m, k, r)
+
+
 # Section 8: order of rows, learning rate
 
 
@@ -296,7 +390,7 @@ def rate_exponent(h0, h1, step, total):
 
 
 class ReferenceNet:
-    def __init__(self, n_features, units, batch_size, seed, class_counts=None):
+    def __init__(self, n_features, units, batch_size, seed, class_counts=None, method=Method()):
         """Section 2, initial values. `units` ends with the number of classes."""
         counts = [1] * units[-1] if class_counts is None else [int(c) for c in class_counts]
         assert all(1 <= n <= 65536 for n in [n_features, *units])
@@ -305,9 +399,10 @@ class ReferenceNet:
         assert 1 <= batch_size <= 32768
         assert 0 <= seed < 1 << 64
         self.n_features, self.batch_size, self.seed, self.step = n_features, batch_size, seed, 0
-        self.layers, self.calibration = [], []
+        self.layers, self.calibration, self.method = [], [], method
         for index, (N, M) in enumerate(pairwise([n_features, *units])):
-            W = little_endian_i16(self._random(INITIAL_W, index, M, 2 * N)) >> 2
+            W = little_endian_i16(self._random(INITIAL_W, index, M, 2 * N))
+            W = np.maximum(W, -32767) if method.ternary else W >> 2
             beta = little_endian_i16(self._random(INITIAL_BETA, index, 1, 2 * M))[0] >> 2
             self.layers.append(Layer(W, beta, np.full(M, 32, dtype=np.int64)))
         output = self.layers[-1]
@@ -321,23 +416,38 @@ class ReferenceNet:
         assert h >= 0
         assert self.step < MASK32
         self.calibration = []
-        traces = forward(self.layers, features(x, self.n_features, self.batch_size))
+        x = features(x, self.n_features, self.batch_size)
+        traces = forward(self.layers, x, self.method, self._random)
         loss, g = squared_hinge(traces[-1].y, integers(labels))
+        unit = 0  # that of g is 2^unit
         for index in reversed(range(len(traces))):
             layer, trace = self.layers[index], traces[index]
             if index < len(traces) - 1:
-                g = np.where((trace.a > 0) & (trace.a < 127), g, 0)
+                g = np.where(inside(trace, self.method.sign), g, 0)
             d_beta, e = norm_backward(g, trace.z_hat, layer.T)
-            delta = quantise_error(e, trace.scale, self._random(ERROR, index, *e.shape))
+            E = shared_exponent(e, trace.scale)
+            delta = quantise_error(e, trace.scale, E, self._random(ERROR, index, *e.shape))
+            G = delta.T @ self._outer_input(index, trace.x)
+            bounded(G, 1 << (30 if self.method.exact else 22))
+            if self.method.adamax:
+                units = [int(clamp(u, -40, 40)) for u in (unit + E - 7, unit)]
+                self._adamax(index, G, d_beta, *units, h)
+            else:
+                self._sgd(index, G, d_beta, h)
             if index > 0:
                 g = weights_backward(delta, trace.w)
-            random_bits = activation_bits if index > 0 else feature_bits
-            s = random_bits(trace.x, self._random(OUTER, index, *trace.x.shape))
-            self._update(index, bounded(delta.T @ s, 1 << 22), d_beta, h)
+                unit += E - 7 + int(bitlen(127 * len(trace.w))) - 15
         self.step += 1
         return loss
 
-    def _update(self, index, G, d_beta, h):
+    def _outer_input(self, index, x):
+        """Section 7, step 1: s."""
+        if self.method.exact or (self.method.sign and index > 0):
+            return x
+        random_bits = activation_bits if index > 0 else feature_bits
+        return random_bits(x, self._random(OUTER, index, *x.shape))
+
+    def _sgd(self, index, G, d_beta, h):
         """Section 7, steps 2 and 3. The exponents are those of the step before."""
         layer = self.layers[index]
         if layer.e_W >= 0:
@@ -351,33 +461,53 @@ class ReferenceNet:
         layer.e_W = exponent(G, layer.e_W)
         layer.e_beta = exponent(d_beta, layer.e_beta)
 
+    def _adamax(self, index, G, d_beta, u_W, u_beta, h):
+        """Section 7, step 4."""
+        layer, c = self.layers[index], bias_correction(self.step)
+        v, layer.v_W = layer.v_W, log_scale(layer.v_W, G, u_W)
+        layer.m_W = momentum(layer.m_W, v, layer.v_W, G, u_W)
+        change = momentum_step(layer.m_W, h - c, self._random(UPDATE_W, index, *G.shape))
+        layer.W = clamp(layer.W - change, -32767, 32767)
+        v, layer.v_beta = layer.v_beta, log_scale(layer.v_beta, d_beta, u_beta)
+        layer.m_beta = momentum(layer.m_beta, v, layer.v_beta, d_beta, u_beta)
+        r = self._random(UPDATE_BETA, index, 1, len(d_beta))[0]
+        change = momentum_step(layer.m_beta, h - c + 1, r)
+        layer.beta = clamp(layer.beta - change, -24576, 24576)
+
     def calibrate(self, x):
         """Section 9."""
-        traces = forward(self.layers, features(x, self.n_features, self.batch_size))
+        x = features(x, self.n_features, self.batch_size)
+        traces = forward(self.layers, x, self.method)
         self.calibration.append([np.stack([trace.mu, trace.s16]) for trace in traces])
 
     def model(self):
         assert self.calibration, "calibrate first"
-        deployed = []
+        method, deployed = self.method.of_model(len(self.layers)), []
         for layer, seen in zip(self.layers, zip(*self.calibration, strict=True), strict=True):
             mean, s16 = divide(sum(seen), len(seen))
-            scale = two_power(layer.T, s16)
-            deployed.append(Deployed(mean, layer.beta, scale, layer.W >= 0))
-        return write_model(self.n_features, deployed)
+            w = deterministic_weights(layer.W, method.ternary)
+            deployed.append(Deployed(w, mean, layer.beta, two_power(layer.T, s16)))
+        for layer in deployed[:-1] if method.sign else []:
+            layer.theta = threshold(layer)
+        return write_model(self.n_features, deployed, method)
 
     def checkpoint(self):
         sizes = (self.batch_size, self.n_features, len(self.layers))
         body = struct.pack("<QIIII", self.seed, self.step, *sizes)
         for layer in self.layers:
             body += struct.pack("<IIii", DENSE, len(layer.W), layer.e_W, layer.e_beta)
-        body += padded(self.layers[-1].T.astype("u1").tobytes())
+        body = padded(body + self.layers[-1].T.astype("u1").tobytes())
         for layer in self.layers:
-            body += padded(layer.beta.astype("<i2").tobytes() + layer.W.astype("<i2").tobytes())
-        return seal(b"BINNETCK", body)
+            values = [layer.beta, layer.W]
+            if self.method.adamax:
+                values += [layer.m_beta, layer.m_W, layer.v_beta, layer.v_W]
+            body = padded(body + b"".join(v.astype("<i2").tobytes() for v in values))
+        return seal(b"BINNETCK", self.method, body)
 
     @classmethod
     def restore(cls, data):
         net, take = cls.__new__(cls), Reader(data, b"BINNETCK")
+        net.method = take.method
         (net.seed,) = take("<u8", 1).tolist()
         net.step, net.batch_size, net.n_features, n_layers = take("<u4", 4).tolist()
         within(net.batch_size, 1, 32768)
@@ -385,26 +515,32 @@ class ReferenceNet:
         targets = within(take("u1", heads[-1, 1]), 2, 48)
         net.layers, net.calibration, N = [], [], net.n_features
         for _, M, e_W, e_beta in heads.tolist():
-            take.align()
+            take.align(4)
             within([e_W, e_beta], -1, 29)
             beta = within(take("<i2", M), -24576, 24576)
             W = within(take("<i2", M * N), -32767, 32767).reshape(M, N)
-            net.layers.append(Layer(W, beta, np.full(M, 32, dtype=np.int64), e_W, e_beta))
+            layer = Layer(W, beta, np.full(M, 32, dtype=np.int64), e_W, e_beta)
+            if net.method.adamax:
+                layer.m_beta = within(take("<i2", M), -32767, 32767)
+                layer.m_W = within(take("<i2", M * N), -32767, 32767).reshape(M, N)
+                layer.v_beta, layer.v_W = take("<i2", M), take("<i2", M * N).reshape(M, N)
+            net.layers.append(layer)
             N = M
         net.layers[-1].T = targets
-        same_bytes(data, net.checkpoint())  # so padding is zero and nothing trails
+        same(data, net.checkpoint())  # so padding is zero and nothing trails
         return net
 
 
 # FORMAT.md: what both files share
 
 
-def padded(data):
-    return data + bytes(-len(data) % 4)
+def padded(body, to=4):
+    """The head of 24 bytes before the body is aligned already."""
+    return body + bytes(-len(body) % to)
 
 
-def seal(magic, body):
-    data = magic + struct.pack("<IIQ", 1, 0, 24 + len(body) + 4) + body
+def seal(magic, method, body):
+    data = magic + struct.pack("<IIQ", 1, method.to_u32(), 24 + len(body) + 4) + body
     return data + struct.pack("<I", zlib.crc32(data))
 
 
@@ -414,8 +550,8 @@ def within(v, lo, hi):
     return v
 
 
-def same_bytes(data, expected):
-    if data != expected:
+def same(v, expected):
+    if v != expected:
         raise ValueError("not a valid file")
 
 
@@ -424,7 +560,8 @@ class Reader:
 
     def __init__(self, data, magic):
         self.data, self.at = data, 24
-        same_bytes(data, seal(magic, data[24:-4]))
+        self.method = Method.from_u32(int.from_bytes(data[12:16], "little"))
+        same(data, seal(magic, self.method, data[24:-4]))
 
     def __call__(self, dtype, count):
         dtype = np.dtype(dtype)
@@ -433,8 +570,8 @@ class Reader:
         self.at += v.nbytes
         return v if dtype.names or dtype.itemsize == 8 else integers(v)
 
-    def align(self):
-        self.at += -self.at % 4
+    def align(self, to):
+        self.at += -self.at % to
 
     def heads(self, n_features, n_layers, words):
         within(n_features, 1, 65536)
@@ -451,45 +588,94 @@ class Reader:
 
 @dataclass
 class Deployed:
-    mean: np.ndarray
-    beta: np.ndarray
-    scale: tuple  # (j, sgn, k)
-    bits: np.ndarray  # [M][N] bool, True is +1
+    w: np.ndarray  # [M][N] deterministic weights
+    mean: np.ndarray = None
+    beta: np.ndarray = None
+    scale: tuple = None  # (j, sgn, k)
+    theta: np.ndarray = None  # of sign units, which keep nothing else
 
 
 UNIT = np.dtype([("mean", "<i4"), ("bias", "<i2"), ("k", "i1"), ("term", "i1")])
 
 
-def write_model(n_features, layers):
+def deployed_y(layer, z):
+    c = bounded(z - layer.mean, 1 << 25)
+    return add_bias(normalise(c, layer.scale), layer.beta)
+
+
+def threshold(layer):
+    """θ, by bisection: `y` does not decrease in z."""
+    M, N = layer.w.shape
+    low, high = np.full(M, -255 * N), np.full(M, 255 * N + 1)
+    while np.any(low < high):
+        z = low + high >> 1
+        plus = deployed_y(layer, z) >= 0
+        low, high = np.where(plus, low, np.minimum(z + 1, high)), np.where(plus, z, high)
+    return low
+
+
+def row_bytes(N, of_signs):
+    return -(-N // 64) * 8 if of_signs else -(-N // 8)
+
+
+def write_plane(bits, of_signs):
+    packed = np.packbits(bits, axis=1, bitorder="little")
+    missing = row_bytes(bits.shape[1], of_signs) - packed.shape[1]
+    return np.pad(packed, ((0, 0), (0, missing))).tobytes()
+
+
+def read_plane(take, M, N, of_signs):
+    packed = take("u1", M * row_bytes(N, of_signs)).reshape(M, -1).astype(np.uint8)
+    return integers(np.unpackbits(packed, axis=1, count=N, bitorder="little"))
+
+
+def write_model(n_features, layers, method=Method()):
     body = struct.pack("<II", n_features, len(layers))
     for layer in layers:
-        body += struct.pack("<II", DENSE, len(layer.bits))
-    for layer in layers:
-        j, sgn, k = layer.scale
-        unit = np.empty(len(layer.bits), dtype=UNIT)
-        unit["mean"], unit["bias"], unit["k"], unit["term"] = layer.mean, layer.beta, k, sgn * j
-        packed = np.packbits(layer.bits, axis=1, bitorder="little")
-        body += padded(unit.tobytes() + packed.tobytes())
-    return seal(b"BINNETMD", body)
+        body += struct.pack("<II", DENSE, len(layer.w))
+    for index, layer in enumerate(layers):
+        if method.sign and index < len(layers) - 1:
+            body += layer.theta.astype("<i4").tobytes()
+        else:
+            j, sgn, k = layer.scale
+            unit = np.empty(len(layer.w), dtype=UNIT)
+            unit["mean"], unit["bias"], unit["k"], unit["term"] = layer.mean, layer.beta, k, sgn * j
+            body += unit.tobytes()
+        of_signs = method.sign and index > 0
+        body = padded(body, 8 if of_signs else 4)
+        body += write_plane(layer.w > 0, of_signs)
+        body += write_plane(layer.w >= 0, of_signs) if method.ternary else b""
+        body = padded(body)
+    return seal(b"BINNETMD", method, body)
 
 
 def read_model(data):
     take, layers = Reader(data, b"BINNETMD"), []
     n_features, n_layers = take("<u4", 2).tolist()
-    N = n_features
-    for _, M in take.heads(n_features, n_layers, 2).tolist():
-        unit = take(UNIT, M)
-        mean, beta, k, term = (integers(unit[name]) for name in UNIT.names)
-        within(mean, -255 * N, 255 * N)
-        within(beta, -24576, 24576)
-        within(k, -8, 30)
-        within(np.isin(term, (0, 1, 2, 3, 4, 5, -3, -4, -5)), 1, 1)
-        packed = take("u1", M * (-(-N // 8))).reshape(M, -1).astype(np.uint8)
-        take.align()
-        bits = np.unpackbits(packed, axis=1, count=N, bitorder="little")
-        layers.append(Deployed(mean, beta, (np.abs(term), np.sign(term), k), bits > 0))
+    method, N = take.method, n_features
+    same(method, method.of_model(n_layers))
+    for index, (_, M) in enumerate(take.heads(n_features, n_layers, 2).tolist()):
+        layer = Deployed(None)
+        if method.sign and index < n_layers - 1:
+            layer.theta = within(take("<i4", M), -255 * N, 255 * N + 1)
+        else:
+            unit = take(UNIT, M)
+            layer.mean, layer.beta, k, term = (integers(unit[name]) for name in UNIT.names)
+            within(layer.mean, -255 * N, 255 * N)
+            within(layer.beta, -24576, 24576)
+            within(k, -8, 30)
+            within(np.isin(term, (0, 1, 2, 3, 4, 5, -3, -4, -5)), 1, 1)
+            layer.scale = (np.abs(term), np.sign(term), k)
+        of_signs = method.sign and index > 0
+        take.align(8 if of_signs else 4)
+        low = read_plane(take, M, N, of_signs)
+        high = read_plane(take, M, N, of_signs) if method.ternary else low
+        layer.w = low + high - 1
+        take.align(4)
+        layers.append(layer)
         N = M
-    same_bytes(data, write_model(n_features, layers))  # so padding is zero and nothing trails
+    # So padding is zero, no bit is set in low alone, and nothing trails.
+    same(data, write_model(n_features, layers, method))
     return n_features, layers
 
 
@@ -497,12 +683,15 @@ def predict(model_bytes, x):
     """Section 9: scores (8192 is the margin 1) and the first class of largest score."""
     n_features, layers = read_model(model_bytes)
     a = features(x, n_features, len(x))
-    for layer in layers:
-        w = np.where(layer.bits, integers(1), integers(-1))
-        c = bounded(a @ w.T - layer.mean, 1 << 25)
-        a = clamp(add_bias(normalise(c, layer.scale), layer.beta), 0, 127)
-    k = layers[-1].scale[2]
-    v, limit = scaled(c, layers[-1].scale), 1 << (30 - np.maximum(8 - k, 0))
+    for layer in layers[:-1]:
+        z = bounded(a @ layer.w.T, 1 << 24)
+        if layer.theta is None:
+            a = activation(deployed_y(layer, z), sign=False)
+        else:
+            a = sign_of(z - layer.theta)
+    output = layers[-1]
+    c, k = bounded(a @ output.w.T - output.mean, 1 << 25), output.scale[2]
+    v, limit = bounded(scaled(c, output.scale), 1_110_000_000), 1 << (30 - np.maximum(8 - k, 0))
     v = np.where(k < 8, clamp(v, -limit, limit), v)
-    scores = bounded(shift(v, k - 8) + layers[-1].beta, 1 << 31)
+    scores = bounded(shift(v, k - 8) + output.beta, 1 << 31)
     return scores.astype(np.int32), scores.argmax(axis=1)

@@ -113,7 +113,7 @@ static void test_product(const binnet_kernels *kernels, uint32_t n_rows, uint32_
     guarded bits = selector.by_column ? random_rows(n_columns, depth, &selector.stride)
                                       : random_rows(depth, n_columns, &selector.stride);
     const int signs = draw(2) != 0, ternary = signs && draw(2);
-    guarded nonzero = guard(bits.n_bytes);
+    guarded high_plane = guard(bits.n_bytes);
     guarded panels =
         guard((size_t)binnet_gemm_panels(kernels, n_rows, n_columns, depth) * (ternary ? 2 : 1));
     guarded scratch = guard((n_workers * scratch_bytes + 63) & ~(size_t)63);
@@ -124,10 +124,10 @@ static void test_product(const binnet_kernels *kernels, uint32_t n_rows, uint32_
     for (size_t i = 0; high && i < bits.n_bytes; ++i) bits.start[i] = 255;
     selector.bits = bits.start;
     for (size_t i = 0; i < bits.n_bytes; ++i) {
-        nonzero.start[i] = (uint8_t)draw(256);
-        if (ternary) bits.start[i] &= nonzero.start[i];
+        high_plane.start[i] = (uint8_t)draw(256);
+        if (ternary) bits.start[i] &= high_plane.start[i];
     }
-    const binnet_selector other = {nonzero.start, selector.stride, selector.by_column};
+    const binnet_selector other = {high_plane.start, selector.stride, selector.by_column};
     const binnet_gemm gemm = {.kernels = kernels,
                               .parallel = n_workers > 1 ? &hook : NULL,
                               .values = values.start,
@@ -135,7 +135,8 @@ static void test_product(const binnet_kernels *kernels, uint32_t n_rows, uint32_
                               .int8 = int8,
                               .signs = signs,
                               .selector = selector,
-                              .nonzero = ternary ? nonzero.start : NULL,
+                              .high = ternary ? high_plane.start : NULL,
+                              .n_digits = 1,
                               .n_rows = n_rows,
                               .n_columns = n_columns,
                               .depth = depth,
@@ -153,7 +154,7 @@ static void test_product(const binnet_kernels *kernels, uint32_t n_rows, uint32_
             for (uint32_t k = 0; k < depth; ++k) {
                 const uint8_t v = values.start[i * stride + k];
                 const int32_t value = int8 ? (int8_t)v : v;
-                const int zero = ternary && !is_set(&other, c, k);
+                const int zero = ternary && is_set(&other, c, k) && !is_set(&selector, c, k);
                 sum += is_set(&selector, c, k) ? value : signs && !zero ? -value : 0;
             }
             const size_t row = i * (size_t)kernels->panel_columns;
@@ -162,7 +163,7 @@ static void test_product(const binnet_kernels *kernels, uint32_t n_rows, uint32_
         }
     expect(equal, kernels->name, int8 ? "int8 product" : "uint8 product", n_rows, n_columns, depth);
     free(product);
-    release(values), release(bits), release(nonzero);
+    release(values), release(bits), release(high_plane);
     release(panels), release(scratch), release(sums);
 }
 

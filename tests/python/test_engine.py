@@ -7,6 +7,8 @@ import subprocess
 import sys
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from itertools import product
 from pathlib import Path
 
 import golden
@@ -20,10 +22,21 @@ from pybinnet import _engine
 TESTS = Path(golden.__file__).parent
 
 
-def make_net(seed=golden.SEED, n_jobs=None):
-    """The net of the golden run."""
+def method_of(reference_method):
+    """The engine's method, whose fields are those of the reference's."""
+    return _engine.Method(**asdict(reference_method))
+
+
+def make_net(seed=golden.SEED, method="binary", n_jobs=None):
+    """The net of a golden run."""
     return _engine.Net(
-        golden.FEATURES, golden.UNITS, golden.BATCH, seed, golden.COUNTS, n_jobs=n_jobs
+        golden.FEATURES,
+        golden.UNITS,
+        golden.BATCH,
+        seed,
+        golden.COUNTS,
+        method_of(golden.METHODS[method]),
+        n_jobs=n_jobs,
     )
 
 
@@ -37,11 +50,27 @@ SHAPES = [  # features, units, batch, seed, class counts
 ]
 
 
+METHODS = [
+    reference.Method(*choices, dropout=dropout)
+    for choices in product((False, True), repeat=5)
+    for dropout in (0, 77)
+]
+
+
 @pytest.mark.parametrize(("n_features", "units", "batch", "seed", "counts"), SHAPES)
 def test_core_equals_reference(isa, n_features, units, batch, seed, counts):
+    check_core(reference.Method(), n_features, units, batch, seed, counts)
+
+
+@pytest.mark.parametrize("method", METHODS, ids=str)
+def test_core_equals_reference_in_every_method(isa, method):
+    check_core(method, 70, (65, 33, 5), 37, 6, None)
+
+
+def check_core(method, n_features, units, batch, seed, counts):
     counts = np.ones(units[-1], dtype=int) if counts is None else np.array(counts)
-    net = _engine.Net(n_features, units, batch, seed, counts)
-    ref = reference.ReferenceNet(n_features, list(units), batch, seed, counts.tolist())
+    net = _engine.Net(n_features, units, batch, seed, counts, method_of(method))
+    ref = reference.ReferenceNet(n_features, list(units), batch, seed, counts.tolist(), method)
     assert net.checkpoint() == ref.checkpoint()
     random = np.random.default_rng(seed % 1000)
     for step in range(20):
@@ -64,16 +93,17 @@ def test_core_equals_reference(isa, n_features, units, batch, seed, counts):
     assert np.array_equal(_engine.predict_scores(model, x), scores)
 
 
+@pytest.mark.parametrize("method", golden.METHODS)
 @pytest.mark.parametrize("n_jobs", [1, 2, 3])
-def test_golden_hash(isa, n_jobs):
-    assert golden.digests(*golden.run(make_net(n_jobs=n_jobs))) == golden.expected()
+def test_golden_hash(isa, n_jobs, method):
+    net = make_net(method=method, n_jobs=n_jobs)
+    assert golden.digests(*golden.run(net)) == golden.expected()[method]
 
 
-def test_golden_hash_of_the_reference():
-    net = reference.ReferenceNet(
-        golden.FEATURES, list(golden.UNITS), golden.BATCH, golden.SEED, golden.COUNTS
-    )
-    assert golden.digests(*golden.run(net)) == golden.expected()
+@pytest.mark.parametrize("method", golden.METHODS)
+def test_golden_hash_of_the_reference(method):
+    net = golden.reference_net(golden.METHODS[method])
+    assert golden.digests(*golden.run(net)) == golden.expected()[method]
 
 
 def test_checkpoint_continues_to_the_same_bytes():
@@ -231,7 +261,8 @@ def test_wrong_width_at_predict(files):
 def test_two_runs_are_equal_in_new_processes():
     program = (
         "import sys; sys.path.insert(0, sys.argv[1]); import golden; from pybinnet import _engine;"
-        "net = _engine.Net(golden.FEATURES, golden.UNITS, golden.BATCH, 3, golden.COUNTS, 2);"
+        "sizes = golden.FEATURES, golden.UNITS, golden.BATCH;"
+        "net = _engine.Net(*sizes, 3, golden.COUNTS, n_jobs=2);"
         "sys.stdout.buffer.write(golden.run(net)[0])"
     )
     command = [sys.executable, "-c", program, str(TESTS)]
@@ -270,5 +301,5 @@ def test_nets_train_at_the_same_time():
     with ThreadPoolExecutor(8) as executor:
         runs = list(executor.map(lambda _: golden.run(make_net(n_jobs=2)), range(16)))
     assert {hashlib.sha256(checkpoint).hexdigest() for checkpoint, _ in runs} == {
-        golden.expected()["checkpoint_sha256"]
+        golden.expected()["binary"]["checkpoint_sha256"]
     }

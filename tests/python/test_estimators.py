@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+import reference
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, make_blobs, make_moons
@@ -14,7 +15,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from pybinnet import BinaryConnectClassifier, EpochInfo
+from pybinnet import BinaryConnectClassifier, EpochInfo, evaluate_latent
+from pybinnet._training import rate_exponents
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +31,12 @@ def small(**parameters):
     )
 
 
-@parametrize_with_checks([BinaryConnectClassifier(hidden_layer_sizes=(64,))])
+@parametrize_with_checks(
+    [
+        BinaryConnectClassifier(hidden_layer_sizes=(64,)),
+        BinaryConnectClassifier((64,), weights="ternary", activation="sign", solver="adamax"),
+    ]
+)
 def test_scikit_learn_conventions(estimator, check):
     check(estimator)
 
@@ -60,6 +67,80 @@ def test_digits(digits):
 def test_tables_of_floats(data, least):
     classifier = BinaryConnectClassifier(hidden_layer_sizes=(128,), random_state=0)
     assert cross_val_score(classifier, *data, cv=3).mean() > least
+
+
+METHODS = [
+    {"binarization": "stochastic"},
+    {"weights": "ternary"},
+    {"weights": "ternary", "binarization": "stochastic"},
+    {"activation": "sign"},
+    {"activation": "sign", "weights": "ternary", "dropout": 0.1},
+    {"solver": "adamax"},
+    {"quantized_backprop": False},
+    {"dropout": 0.25},
+]
+
+
+@pytest.mark.parametrize("method", METHODS, ids=str)
+def test_every_method_learns_and_is_deployed(digits, method):
+    X_train, X_test, y_train, y_test = digits
+    classifier = BinaryConnectClassifier(random_state=0, max_iter=60, **method)
+    classifier.fit(X_train, y_train)
+    assert classifier.score(X_test, y_test) > 0.95
+    latent = evaluate_latent(classifier, X_test, y_test, X_train)
+    # Latent weights are no deployed form of deterministic ones: only of stochastic ones the mean.
+    assert latent > (0.95 if method.get("binarization") == "stochastic" else 0.5)
+    bits = 8 * len(classifier.model_)
+    n_weights = 64 * 256 + 256 * 256 + 256 * 10
+    assert bits < n_weights * (2 if method.get("weights") == "ternary" else 1) + 256 * 3 * 64
+
+
+def test_latent_evaluation_is_of_real_valued_weights(digits):
+    """Against the rule in floats, of weights read from the checkpoint by the reference."""
+    X_train, X_test, y_train, y_test = digits
+    classifier = small(binarization="stochastic", max_iter=30).fit(X_train, y_train)
+    a, a_train = X_test.astype(float), X_train.astype(float)
+    layers = reference.ReferenceNet.restore(classifier.checkpoint_).layers
+    for layer in layers:
+        z, z_train = (rows @ (layer.W / 32768).T for rows in (a, a_train))
+        s = 1.25 * np.abs(z_train - z_train.mean(axis=0)).mean(axis=0)
+        a, a_train = (
+            layer.T * (rows - z_train.mean(axis=0)) / s + layer.beta / 256 for rows in (z, z_train)
+        )
+        if layer is not layers[-1]:
+            a, a_train = np.clip(a, 0, 127), np.clip(a_train, 0, 127)
+    expected = np.mean(classifier.classes_[a.argmax(axis=1)] == y_test)
+    latent = evaluate_latent(classifier, X_test, y_test, X_train)
+    assert latent == pytest.approx(expected, abs=2 / len(y_test))
+    assert latent != classifier.score(X_test, y_test)
+
+
+def test_warm_start_of_another_method_is_refused(digits):
+    X_train, _, y_train, _ = digits
+    for name, value in [
+        ("weights", "ternary"),
+        ("binarization", "stochastic"),
+        ("activation", "sign"),
+        ("solver", "adamax"),
+        ("quantized_backprop", False),
+        ("dropout", 0.5),
+    ]:
+        classifier = small(warm_start=True).fit(X_train, y_train)
+        before = classifier.checkpoint_
+        classifier.set_params(**{name: value})
+        with pytest.raises(ValueError, match=f"needs the {name} of the previous fit, .*, got"):
+            classifier.fit(X_train, y_train)
+        assert classifier.checkpoint_ == before
+
+
+def test_rates_follow_the_method():
+    def exponents(**parameters):
+        return rate_exponents(BinaryConnectClassifier(**parameters))
+
+    assert exponents() == (4, 10)
+    assert exponents(learning_rate_init=2**-12) == (12, 15)
+    assert exponents(learning_rate_final=2**-7) == (4, 7)
+    assert exponents(binarization="stochastic") != exponents()
 
 
 def test_labels_of_any_kind():
@@ -312,12 +393,24 @@ X2, Y2 = np.arange(40.0).reshape(20, 2), np.arange(20) % 2
         ),
         ({"hidden_layer_sizes": {4: 4}}, TypeError, "is of type dict"),
         ({"hidden_layer_sizes": (4,) * 32}, ValueError, "at most 31 hidden layers"),
-        ({"weights": "decimal"}, ValueError, "weights='decimal' is not supported.*'binary'"),
-        ({"binarization": "no"}, ValueError, "binarization='no' is not supported"),
-        ({"activation": "tanh"}, ValueError, "activation='tanh' is not supported"),
-        ({"solver": "lbfgs"}, ValueError, "solver='lbfgs' is not supported"),
-        ({"dropout": 0.5}, ValueError, "dropout=0.5 is not supported"),
-        ({"quantized_backprop": False}, ValueError, "quantized_backprop=False is not supported"),
+        ({"weights": "decimal"}, ValueError, "weights='decimal' is unknown.*'binary' or 'ternary'"),
+        ({"weights": np.array(["binary"])}, ValueError, "weights=array.* is unknown"),
+        ({"binarization": "no"}, ValueError, "binarization='no' is unknown; use 'deterministic'"),
+        ({"activation": "tanh"}, ValueError, "activation='tanh' is unknown; use 'relu' or 'sign'"),
+        ({"solver": "lbfgs"}, ValueError, "solver='lbfgs' is unknown; use 'sgd' or 'adamax'"),
+        ({"dropout": 1.0}, ValueError, "dropout=1.0 is outside the allowed range, 0 to 0.99"),
+        ({"dropout": "half"}, TypeError, "dropout='half' is of type str; give a number"),
+        ({"quantized_backprop": 0}, TypeError, "quantized_backprop=0 is of type int; give True"),
+        (
+            {"hidden_layer_sizes": (), "activation": "sign"},
+            ValueError,
+            "activation='sign' needs a hidden layer, and hidden_layer_sizes has none",
+        ),
+        (
+            {"hidden_layer_sizes": (), "dropout": 0.1},
+            ValueError,
+            "dropout=0.1 needs a hidden layer, and hidden_layer_sizes has none",
+        ),
         ({"batch_size": 3}, ValueError, "batch_size=3 is outside .* 4 to 32768"),
         ({"batch_size": np.array([4, 5])}, TypeError, "batch_size=array.* is of type ndarray"),
         ({"batch_size": "large"}, TypeError, "batch_size='large' is of type str; .*'auto'"),
@@ -332,7 +425,12 @@ X2, Y2 = np.arange(40.0).reshape(20, 2), np.arange(20) % 2
         ({"learning_rate_init": 0}, ValueError, "learning_rate_init=0 is outside"),
         ({"learning_rate_init": 2}, ValueError, "learning_rate_init=2 is outside"),
         ({"learning_rate_final": float("nan")}, ValueError, "learning_rate_final=nan is outside"),
-        ({"learning_rate_final": 0.5}, ValueError, "learning_rate_final=0.5 is above"),
+        (
+            {"learning_rate_final": 0.5},
+            ValueError,
+            r"final=0.5 is above .*'auto', which is 2\*\*-4",
+        ),
+        ({"learning_rate_init": "fast"}, TypeError, "learning_rate_init='fast' is of type str"),
         ({"validation_fraction": 1.0}, ValueError, "validation_fraction=1.0 is outside"),
         ({"n_iter_no_change": 0}, ValueError, "n_iter_no_change=0 is outside"),
         ({"tol": -1}, ValueError, "tol=-1 is outside"),

@@ -3,14 +3,49 @@
 import math
 import struct
 import zlib
+from dataclasses import replace
 
+import golden
 import numpy as np
 import pytest
 import reference as ref
+from reference import Method
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 BYTES = np.arange(256, dtype=np.int64)
+ALL_METHODS = pytest.mark.parametrize("method", golden.METHODS.values(), ids=golden.METHODS)
+
+
+def test_method_in_files():
+    for word, method in (
+        (0, Method()),
+        (1, Method(ternary=True)),
+        (2, Method(stochastic=True)),
+        (4, Method(sign=True)),
+        (8, Method(adamax=True)),
+        (16, Method(exact=True)),
+        (255 << 8, Method(dropout=255)),
+        (77 << 8 | 31, golden.METHODS["all"]),
+    ):
+        assert (method.to_u32(), Method.from_u32(word)) == (word, method)
+    for bit in (5, 6, 7, 16, 31):
+        with pytest.raises(ValueError, match="not a valid file"):
+            Method.from_u32(1 << bit)
+    assert golden.METHODS["all"].of_model(2) == Method(ternary=True, sign=True)
+    assert golden.METHODS["all"].of_model(1) == Method(ternary=True)
+
+
+def spied(monkeypatch, name):
+    """The arguments of every later call of one function of the reference."""
+    calls, function = [], getattr(ref, name)
+
+    def spy(*arguments):
+        calls.append(arguments)
+        return function(*arguments)
+
+    monkeypatch.setattr(ref, name, spy)
+    return calls
 
 
 # Section 1
@@ -103,6 +138,16 @@ def test_initial_values_are_the_bytes_of_their_streams():
         assert np.array_equal(layer.beta, i16 // 4 if index < 2 else 0 * i16)
 
 
+def test_initial_ternary_weights_have_the_whole_range():
+    net = ref.ReferenceNet(300, [250, 2], 8, seed=10, method=Method(ternary=True))
+    octets = ref.random_bytes(10, 0, 0, 0, 250, 600).astype(np.uint8)
+    i16 = np.frombuffer(octets.tobytes(), "<i2").reshape(250, 300).astype(np.int64)
+    assert i16.min() == -32768
+    assert np.array_equal(net.layers[0].W, np.where(i16 == -32768, -32767, i16))
+    assert np.array_equal(net.layers[0].beta, ref.ReferenceNet(300, [250, 2], 8, 10).layers[0].beta)
+    assert abs(np.mean(ref.deterministic_weights(net.layers[0].W, True) == 0) - 0.5) < 0.01
+
+
 def test_root_rounds_to_nearest():
     for v in range(3000):
         assert ref.root(v) == math.floor(math.sqrt(v) + 0.5)
@@ -150,7 +195,104 @@ def test_zero_weights_count_as_plus_one():
     x = np.arange(20, dtype=np.uint8).reshape(4, 5)
     net.calibrate(x)
     assert ref.forward(net.layers, ref.integers(x))[0].w[0].tolist() == [1, 1, -1, 1, -1]
-    assert ref.read_model(net.model())[1][0].bits[0].tolist() == [True, True, False, True, False]
+    assert ref.read_model(net.model())[1][0].w[0].tolist() == [1, 1, -1, 1, -1]
+
+
+def test_ternary_thresholds():
+    W = [0, 1, 16384, 16385, 32767, -1, -16384, -16385, -32767]
+    w = ref.deterministic_weights(ref.integers(W), ternary=True)
+    assert w.tolist() == [0, 0, 0, 1, 1, 0, 0, -1, -1]
+
+
+@pytest.mark.parametrize("ternary", [False, True])
+def test_stochastic_weights_have_the_expectation_of_the_latent_ones(ternary):
+    W = np.append(np.arange(-32767, 32768, 61), [-1, 0, 1, 32767])
+    w = ref.stochastic_weights(W[:, None], ternary, BYTES)
+    assert np.all(np.abs(w.mean(axis=1) - W / 32768) <= (1 / 256 if ternary else 1 / 128))
+    assert np.all(w[W == 32767] == 1)
+    assert np.all(w[W == -32767] == -1)
+    for one, row in zip(W, w, strict=True):
+        possible = {0, np.sign(one)} if ternary else {-1, 1}
+        assert set(row.tolist()) <= possible
+    mirrored = ref.stochastic_weights(-W[:, None], ternary, BYTES)
+    if ternary:
+        assert np.array_equal(mirrored, -w)
+
+
+def traces_of(monkeypatch):
+    """The traces of every later forward pass."""
+    traces, forward = [], ref.forward
+
+    def spy(*arguments):
+        traces.append(forward(*arguments))
+        return traces[-1]
+
+    monkeypatch.setattr(ref, "forward", spy)
+    return traces
+
+
+@pytest.mark.parametrize("ternary", [False, True])
+def test_stochastic_weights_of_a_step(monkeypatch, ternary):
+    """They are new in each step, the same forward and backward, and not those of calibration."""
+    method = Method(ternary, stochastic=True)
+    net = ref.ReferenceNet(7, [50, 40, 2], 16, seed=1, method=method)
+    traces, backward = traces_of(monkeypatch), spied(monkeypatch, "weights_backward")
+    for step in range(2):
+        latent = [layer.W for layer in net.layers]
+        step_of_three_layers(net)
+        for index, (W, trace) in enumerate(zip(latent, traces[step], strict=True)):
+            r = ref.random_bytes(1, step, 7, index, *W.shape)
+            assert np.array_equal(trace.w, ref.stochastic_weights(W, ternary, r))
+            if index > 0:
+                delta, w = backward[2 * step + 2 - index]
+                assert w is trace.w
+                assert delta.shape == (16, len(W))
+    assert np.mean(traces[0][1].w != traces[1][1].w) > 0.2
+    net.calibrate(np.arange(112, dtype=np.uint8).reshape(16, 7))
+    for layer, trace, deployed in zip(
+        net.layers, traces[2], ref.read_model(net.model())[1], strict=True
+    ):
+        big = np.abs(layer.W) > 16384 if ternary else True
+        assert np.array_equal(trace.w, np.where(layer.W < 0, -1, 1) * big)
+        assert np.array_equal(deployed.w, trace.w)
+
+
+def test_sign_activations():
+    y = ref.integers([-300, -1, 0, 1, 300])
+    assert ref.activation(y, sign=True).tolist() == [-1, -1, 1, 1, 1]
+    assert ref.activation(y, sign=False).tolist() == [0, 0, 0, 1, 127]
+
+
+@pytest.mark.parametrize("sign", [False, True])
+def test_dropout_of_a_step(monkeypatch, sign):
+    """Its share, its bytes, and its zeros: forward, backward, and in the outer product."""
+    method = Method(sign=sign, dropout=77)
+    net = ref.ReferenceNet(7, [200, 300, 2], 16, seed=1, method=method)
+    traces, errors = traces_of(monkeypatch), spied(monkeypatch, "norm_backward")
+    step_of_three_layers(net)
+    step_of_three_layers(net)
+    left_out = []
+    for step in range(2):
+        for index in range(2):
+            trace, g = traces[step][index], errors[3 * step + 2 - index][0]
+            out = ref.random_bytes(1, step, 8, index, *trace.y.shape) < 77
+            left_out.append(out)
+            assert abs(out.mean() - 77 / 256) < 0.035  # 4 standard errors
+            assert not trace.a[out].any()
+            assert np.array_equal(trace.a[~out], ref.activation(trace.y, sign)[~out])
+            assert not g[out].any()
+            assert g[~out].any()
+            if sign:
+                assert np.array_equal(trace.a == 0, out)
+            following = traces[step][index + 1]
+            assert following.x is trace.a
+            assert not net._outer_input(index + 1, following.x)[out].any()
+    for one, other in ((0, 2), (1, 3)):
+        assert (left_out[one] != left_out[other]).mean() > 0.3  # 0.42 if independent
+    assert np.array_equal(traces[0][2].a, ref.activation(traces[0][2].y, sign))  # of the output
+    net.calibrate(np.arange(112, dtype=np.uint8).reshape(16, 7))
+    for trace in traces[2]:
+        assert np.array_equal(trace.a, ref.activation(trace.y, sign))
 
 
 # Sections 4 to 7
@@ -210,12 +352,15 @@ def test_quantised_error_is_unbiased_and_uses_its_range():
     scale = ref.two_power(32, rng.integers(200, 400000, 12))
     j, sgn, k = scale
     exact = e * (2.0**j + sgn) / 2.0**k
-    samples = [ref.quantise_error(e, scale, np.full(e.shape, r)) for r in range(256)]
+    E = ref.shared_exponent(e, scale)
+    samples = [ref.quantise_error(e, scale, E, np.full(e.shape, r)) for r in range(256)]
     mean = np.mean(samples, axis=0)
     unit = 2.0 ** (np.floor(np.log2(np.abs(exact).max())) + 1 - 7)
+    assert unit == 2.0 ** (E - 7)
     assert np.all(np.abs(mean - exact / unit)[np.abs(exact / unit) < 126] <= 1 / 256)
     assert 63 <= np.abs(samples).max() <= 127
-    assert not ref.quantise_error(0 * e, scale, np.full(e.shape, 255)).any()
+    assert ref.shared_exponent(0 * e, scale) == 7
+    assert not ref.quantise_error(0 * e, scale, 7, np.full(e.shape, 255)).any()
 
 
 def test_weights_backward():
@@ -244,27 +389,15 @@ def test_update_lags_one_step_and_is_clipped():
     layer = net.layers[0]
     before = layer.W = layer.W // 4
     G = np.full((3, 8), 1000, dtype=np.int64)
-    net._update(0, G, np.zeros(3, dtype=np.int64), 3)
+    net._sgd(0, G, np.zeros(3, dtype=np.int64), 3)
     assert np.array_equal(layer.W, before)
     assert (layer.e_W, layer.e_beta) == (9, -1)
-    net._update(0, 7 * G, np.zeros(3, dtype=np.int64), 3)
+    net._sgd(0, 7 * G, np.zeros(3, dtype=np.int64), 3)
     assert np.array_equal(layer.W, before - (1 << 13))
     assert layer.e_W == 12
-    net._update(0, 0 * G, np.zeros(3, dtype=np.int64), 3)
+    net._sgd(0, 0 * G, np.zeros(3, dtype=np.int64), 3)
     assert np.array_equal(layer.W, before - (1 << 13))
     assert layer.e_W == 12
-
-
-def spied(monkeypatch, name):
-    """The arguments of every later call of one function of the reference."""
-    calls, function = [], getattr(ref, name)
-
-    def spy(*arguments):
-        calls.append(arguments)
-        return function(*arguments)
-
-    monkeypatch.setattr(ref, name, spy)
-    return calls
 
 
 def step_of_three_layers(net):
@@ -286,19 +419,20 @@ def test_streams_of_a_step(monkeypatch):
     assert len(calls) == len(expected)
 
 
-def test_outer_product_of_a_step(monkeypatch):
-    """G, which `exponent` sees, from δ and the random bytes; bits of features in layer 0 only."""
-    net = ref.ReferenceNet(7, [5, 4, 2], 16, seed=1)
+@pytest.mark.parametrize("exact", [False, True])
+@pytest.mark.parametrize("sign", [False, True])
+def test_outer_product_of_a_step(monkeypatch, sign, exact):
+    """G, which `exponent` sees, from δ and what the layer input counts as."""
+    net = ref.ReferenceNet(7, [5, 4, 2], 16, seed=1, method=Method(sign=sign, exact=exact))
     step_of_three_layers(net)
-    traces, forward = [], ref.forward
-    monkeypatch.setattr(ref, "forward", lambda *a: traces.extend(forward(*a)) or traces)
-    quantise = ref.quantise_error
+    traces, quantise = traces_of(monkeypatch), ref.quantise_error
     errors, exponents = spied(monkeypatch, "quantise_error"), spied(monkeypatch, "exponent")
     step_of_three_layers(net)
     for index, arguments, (G, _) in zip((2, 1, 0), errors, exponents[::2], strict=True):
-        delta, x = quantise(*arguments), traces[index].x
+        delta, x = quantise(*arguments), traces[0][index].x
         r = ref.random_bytes(1, 1, 2, index, *x.shape)
-        s = (r if index == 0 else r % 32) < x
+        bits = (r if index == 0 else r % 32) < x
+        s = x if exact or (sign and index > 0) else bits
         assert np.array_equal(G, np.einsum("bm,bn->mn", delta, s))
         assert G.any()
 
@@ -320,16 +454,191 @@ def test_a_short_batch_counts_its_own_rows():
 def test_error_is_zero_outside_the_linear_range(monkeypatch):
     net = ref.ReferenceNet(7, [50, 50, 2], 16, seed=1)
     net.layers[0].beta += 16384  # 2 sigma up: some activations saturate
-    calls, forward = spied(monkeypatch, "norm_backward"), ref.forward
-    traces = []
-    monkeypatch.setattr(ref, "forward", lambda *a: traces.extend(forward(*a)) or traces)
+    calls, traces = spied(monkeypatch, "norm_backward"), traces_of(monkeypatch)
     step_of_three_layers(net)
-    for trace, (g, z_hat, _) in zip(traces[:2], calls[:0:-1], strict=True):
+    for trace, (g, z_hat, _) in zip(traces[0][:2], calls[:0:-1], strict=True):
         assert trace.z_hat is z_hat
         assert g.any()
         assert not g[(trace.y <= 0) | (trace.y >= 127)].any()
-    assert (traces[0].y >= 127).sum() > 20
-    assert (traces[0].y <= 0).sum() > 5
+    assert (traces[0][0].y >= 127).sum() > 20
+    assert (traces[0][0].y <= 0).sum() > 5
+
+
+def test_straight_through_estimator(monkeypatch):
+    """Errors pass a sign exactly where abs(y) ≤ 32, whichever the sign is."""
+    net = ref.ReferenceNet(7, [400, 400, 2], 16, seed=1, method=Method(sign=True))
+    calls, traces = spied(monkeypatch, "norm_backward"), traces_of(monkeypatch)
+    backward, function = spied(monkeypatch, "weights_backward"), ref.weights_backward
+    step_of_three_layers(net)
+    (hidden, middle, _), edges = traces[0], set()
+    for trace, (g, _, _), arguments in (
+        (middle, calls[1], backward[0]),
+        (hidden, calls[2], backward[1]),
+    ):
+        arrived, passes = function(*arguments), (trace.y >= -32) & (trace.y <= 32)
+        assert np.array_equal(g, arrived * passes)
+        assert 0.3 < passes.mean() < 0.8
+        edges |= set(trace.y[passes & (g != 0)].tolist())
+    assert {-32, -31, -1, 0, 1, 31, 32} <= edges
+
+
+# Section 7, AdaMax
+
+
+def test_bias_correction_is_the_nearest_power_of_two():
+    for step in range(200):
+        assert ref.bias_correction(step) == round(-math.log2(1 - 0.875 ** (step + 1)))
+
+
+@pytest.mark.parametrize("u", [-40, -3, 40])
+def test_adamax_follows_its_floats(u):
+    """m to the rounding of Q15, v exactly, over gradients that grow, shrink and pause."""
+    rng = np.random.default_rng(8)
+    steps, n = 1600, 60
+    size = 2 ** (11 + 8 * np.sin(np.arange(steps)[:, None] / 200 + np.arange(n)))
+    gradients = (rng.normal(size=(steps, n)) * size).astype(np.int64) * (
+        rng.random((steps, n)) < 0.7
+    )
+    gradients[:9] = gradients[800:1300] = 0
+    m, v = np.zeros(n, dtype=np.int64), np.full(n, -32768)
+    float_m, log2_v = np.zeros(n), np.full(n, -64.0)
+    for g in gradients:
+        before, v = v, ref.log_scale(v, g, u)
+        m = ref.momentum(m, before, v, g, u)
+        float_m = 0.875 * float_m + 0.125 * g * 2.0**u
+        bits = np.array([abs(i).bit_length() for i in g.tolist()])
+        log2_v = np.maximum(log2_v - 1 / 512, np.where(g == 0, -64, bits + u))
+        log2_v = np.clip(log2_v, -64, 32767 / 512)
+        assert np.array_equal(v, 512 * log2_v)
+        unit = 2.0 ** (np.ceil(log2_v) - 15)
+        assert np.all(np.abs(m - float_m / unit) <= 9)  # 8 · (half of shift + half of t), and m1's
+        assert np.all(np.abs(float_m) <= 2.0**log2_v)
+    assert np.abs(m).max() > 1000
+
+
+def test_scale_halves_in_512_steps_and_stays_in_int16():
+    g, zero = ref.integers([1000, -1000, 1]), ref.integers([0, 0, 0])
+    v = ref.log_scale(ref.integers([-32768] * 3), g, 3)
+    assert v.tolist() == [512 * 13, 512 * 13, 512 * 4]
+    for _ in range(512):
+        v = ref.log_scale(v, zero, 3)
+    assert v.tolist() == [512 * 12, 512 * 12, 512 * 3]
+    assert ref.log_scale(v, g, 3).tolist() == [512 * 13, 512 * 13, 512 * 4]
+    assert ref.log_scale(v, g >> 4, 3).tolist() == [512 * 12 - 1, 512 * 12 - 1, 512 * 3 - 1]
+    assert ref.log_scale(ref.integers([-32768]), zero[:1], 40).tolist() == [-32768]
+    top = ref.log_scale(ref.integers([0]), ref.integers([(1 << 30) - 1]), 40)
+    assert top.tolist() == [32767]
+
+
+def test_momentum_at_its_limits():
+    limit = (1 << 30) - 1
+    for v, g, u in (
+        (32767, limit, 40),
+        (32767, -limit, 40),
+        (-32768, limit, 40),
+        (-32768, -limit, -40),
+        (32767, 1, -40),
+        (-32768, 0, -40),
+    ):
+        v, g = ref.integers([v]), ref.integers([g])
+        v1 = ref.log_scale(v, g, u)
+        m = [ref.momentum(ref.integers([m]), v, v1, g, u)[0] for m in (-32767, 0, 32767)]
+        assert -32767 <= m[0] <= m[1] <= m[2] <= 32767
+        assert m[0] == ref.momentum(ref.integers([-32767]), v, v1, g, u)
+    # When the scale is halved a momentum counts twice as much, at most 32767.
+    half = [ref.integers([512]), ref.integers([0])]
+    for m, doubled in ((100, 200), (-100, -200), (20000, 32767), (-20000, -32767)):
+        m1 = ref.momentum(ref.integers([m]), *half, ref.integers([0]), 0)
+        assert m1 == doubled + ref.shift(-doubled, 3)
+
+
+@pytest.mark.parametrize("by", [1, 5, 12])
+def test_the_unit_of_gradients_does_not_matter(by):
+    """The same gradient in another unit, as another layer or step may have it."""
+    rng = np.random.default_rng(9)
+    m = other_m = np.zeros(50, dtype=np.int64)
+    v = np.full(50, -32768)
+    for step in range(100):
+        g, u = rng.integers(-9000, 9000, 50), step % 7 - 5
+        other_g, other_u = (g, u) if step % 2 else (g << by, u - by)
+        v1 = ref.log_scale(v, g, u)
+        assert np.array_equal(ref.log_scale(v, other_g, other_u), v1)
+        m = ref.momentum(m, v, v1, g, u)
+        other_m = ref.momentum(other_m, v, v1, other_g, other_u)
+        assert np.array_equal(m, other_m)
+        v = v1
+
+
+def test_adamax_step_is_the_corrected_ratio():
+    """W moves by 2^-h · m / (v (1 - β1^t)), v and 1 - β1^t as powers of two; β likewise."""
+    method, n, h = Method(adamax=True), 400, 4
+    net = ref.ReferenceNet(n, [1, 2], 4, seed=1, method=method)
+    rng, layer = np.random.default_rng(10), net.layers[0]
+    float_m, log2_v = 0, -64
+    for net.step in range(15):
+        g = int(rng.integers(300, 4000))
+        layer.W, layer.beta = np.zeros((1, n), dtype=np.int64), ref.integers([0])
+        net._adamax(0, np.full((1, n), g), ref.integers([8 * g]), 0, -3, h)
+        float_m = 0.875 * float_m + 0.125 * g
+        log2_v = max(log2_v - 1 / 512, g.bit_length())
+        correction = 2.0 ** round(-math.log2(1 - 0.875 ** (net.step + 1)))
+        step = 2.0**-h * correction * float_m / 2 ** math.ceil(log2_v)
+        assert abs(layer.W.mean() / 32768 + step) < 16 / 32768
+        assert np.ptp(layer.W) <= 1
+        assert abs(layer.beta[0] / 16384 + step) < 16 / 16384  # bias: half as many units
+    assert (layer.e_W, layer.e_beta) == (-1, -1)
+
+
+def test_adamax_keeps_weights_in_their_range():
+    net = ref.ReferenceNet(9, [3, 2], 4, seed=1, method=Method(adamax=True))
+    layer = net.layers[0]
+    for g in (-4096, 4096):
+        for _ in range(40):
+            net._adamax(0, np.full((3, 9), g), ref.integers([g] * 3), 0, 0, 0)
+        assert set(layer.W.ravel().tolist()) == {-8 * g - np.sign(-g)}
+        assert set(layer.beta.tolist()) == {-6 * g}
+
+
+@ALL_METHODS
+def test_units_of_gradients_through_the_layers(monkeypatch, method):
+    """δ · 2^u is the error at z and g · 2^u that at y, in the unit of the loss."""
+    method, norm, quantise = replace(method, adamax=True), ref.norm_backward, ref.quantise_error
+    net = ref.ReferenceNet(7, [300, 40, 3], 16, seed=1, method=method)
+    traces, errors = traces_of(monkeypatch), spied(monkeypatch, "norm_backward")
+    deltas = spied(monkeypatch, "quantise_error")
+    updates, adamax = [], net._adamax
+    net._adamax = lambda *arguments: updates.append(arguments) or adamax(*arguments)
+    step_of_three_layers(net)
+    assert [call[0] for call in updates] == [2, 1, 0]
+    assert updates[0][4] == 0
+    for (index, _, d_beta, u_W, u_beta, _), error, arguments in zip(
+        updates, errors, deltas, strict=True
+    ):
+        (j, sgn, k), (expected, e) = arguments[1], norm(*error)
+        assert np.array_equal(d_beta, expected)
+        delta = quantise(*arguments)
+        exact = e * (2.0**j + sgn) / 2.0**k * 2.0**u_beta
+        assert np.abs(delta * 2.0**u_W - exact).max() < 1.1 * 2.0**u_W  # 127 stands for up to 128
+        if index > 0:
+            g, trace = errors[3 - index][0], traces[0][index - 1]
+            exact = (delta @ traces[0][index].w) * 2.0**u_W * ref.inside(trace, method.sign)
+            u = updates[3 - index][4]
+            assert np.abs(g * 2.0**u - exact).max() <= 0.5 * 2.0**u
+            assert g.any()
+
+
+def test_units_are_bounded_and_pass_layers_without_error(monkeypatch):
+    def units_of(n_features, units, E):
+        seen, net = [], ref.ReferenceNet(n_features, units, 16, 1, method=Method(adamax=True))
+        net._adamax = lambda *arguments: seen.append(arguments[3:5])
+        monkeypatch.setattr(ref, "shared_exponent", lambda *_: E)
+        monkeypatch.setattr(ref, "quantise_error", lambda e, *_: 0 * e)
+        step_of_three_layers(net)
+        return seen
+
+    assert units_of(7, [5, 4, 2], 30) == [(23, 0), (39, 16), (40, 33)]  # 23 - 7, then 23 - 6
+    assert units_of(7, [5, 4, 2], -16) == [(-23, 0), (-40, -30), (-40, -40)]
+    assert units_of(7, [5, 258, 2], 7) == [(0, 0), (-7, -7), (-7, -7)]
 
 
 # Section 8
@@ -375,6 +684,15 @@ def train(net, x, y, epochs, calibration=8):
     return losses
 
 
+@ALL_METHODS
+def test_every_method_learns_digits(method):
+    x, x_test, y, y_test = digits()
+    net = ref.ReferenceNet(64, [64, 10], 64, 1, np.bincount(y), method)
+    losses = train(net, x, y, 8)
+    assert np.mean(losses[-20:]) < np.mean(losses[:20]) / 2
+    assert np.mean(ref.predict(net.model(), x_test)[1] != y_test) < 0.16
+
+
 def test_learns_digits_and_survives_a_checkpoint():
     x, x_test, y, y_test = digits()
     net = ref.ReferenceNet(64, [64, 10], 64, seed=1, class_counts=np.bincount(y))
@@ -392,15 +710,37 @@ def test_learns_digits_and_survives_a_checkpoint():
     assert net.checkpoint() == other.checkpoint()
 
 
-def test_deployed_scores_agree_with_the_batch_they_were_calibrated_on():
+@ALL_METHODS
+def test_deployed_scores_agree_with_the_batch_they_were_calibrated_on(method):
     x, _, y, _ = digits()
-    net = ref.ReferenceNet(64, [32, 10], 128, seed=3)
+    net = ref.ReferenceNet(64, [32, 10], 128, seed=3, method=method)
     train(net, x, y, 2, calibration=0)
     net.calibrate(x[:128])
-    y_batch = ref.forward(net.layers, ref.integers(x[:128]))[-1].y
+    y_batch = ref.forward(net.layers, ref.integers(x[:128]), method)[-1].y
     scores, _ = ref.predict(net.model(), x[:128])
     inside = np.abs(y_batch) < 120
     assert np.all(np.abs(scores / 256 - y_batch)[inside] <= 1.01)
+
+
+def test_threshold_is_steps_4_to_6_for_every_z():
+    rng, kinds = np.random.default_rng(11), set()
+    for N in (1, 2, 3):
+        M = 400
+        mean, beta = rng.integers(-255 * N, 255 * N + 1, M), rng.integers(-24576, 24577, M)
+        s16 = np.maximum(16, 2 ** (rng.random(M) * 14)).astype(np.int64)
+        scale = j, sgn, k = ref.two_power(32, s16)
+        beta[:20], scale[2][:10], mean[:5], mean[5:10] = 0, 5, 255 * N, -255 * N
+        layer = ref.Deployed(np.ones((M, N), dtype=np.int64), mean, beta, scale)
+        theta = ref.threshold(layer)
+        z = np.arange(-255 * N, 255 * N + 1)[:, None]
+        z_hat = np.floor((z - mean) * (2.0**j + sgn) / 2.0**k + 0.5)
+        plus = np.clip(z_hat, -127, 127) + np.floor(beta / 256 + 0.5) >= 0
+        assert np.array_equal(z >= theta, plus)
+        always, never = plus.all(axis=0), ~plus.any(axis=0)
+        assert np.array_equal(always, theta == -255 * N)
+        assert np.array_equal(never, theta == 255 * N + 1)
+        kinds |= set(zip(always.tolist(), never.tolist(), strict=True))
+    assert kinds == {(False, False), (True, False), (False, True)}
 
 
 def test_one_layer_learns_and_a_step_discards_calibration():
@@ -418,8 +758,8 @@ def one_layer(mean, bias, term, k, fan_in):
     mean, beta, j, sgn, k = (
         ref.integers([v, v]) for v in (mean, bias, abs(term), np.sign(term), k)
     )
-    bits = np.ones((2, fan_in), dtype=bool)
-    return ref.write_model(fan_in, [ref.Deployed(mean, beta, (j, sgn, k), bits)])
+    w = np.ones((2, fan_in), dtype=np.int64)
+    return ref.write_model(fan_in, [ref.Deployed(w, mean, beta, (j, sgn, k))])
 
 
 @pytest.mark.parametrize(
@@ -450,8 +790,8 @@ def test_deployed_score_at_the_bounds_of_the_text():
 # Files
 
 
-def small_files():
-    net = ref.ReferenceNet(5, [3, 2], 4, seed=0xFEDCBA9876543210)
+def small_files(method=golden.METHODS["binary"], units=(3, 2)):
+    net = ref.ReferenceNet(5, list(units), 4, seed=0xFEDCBA9876543210, method=method)
     x = np.arange(20, dtype=np.uint8).reshape(4, 5) * 12
     net.train_step(x, [0, 1, 1, 0], 3)
     net.calibrate(x)
@@ -488,8 +828,149 @@ def test_model_layout():
     assert resealed(data) == data
 
 
-def test_readers_refuse():
+def test_adamax_checkpoint_layout():
+    net, data, _ = small_files(golden.METHODS["all"])
+    head = struct.unpack_from("<8sIIQQIIII", data)
+    assert head[1:4] == (1, 77 << 8 | 31, len(data))
+    assert struct.unpack_from("<IIii", data, 48) == (1, 3, -1, -1)
+    at = 84
+    for layer in net.layers:
+        M, N = layer.W.shape
+        for v in (layer.beta, layer.W, layer.m_beta, layer.m_W, layer.v_beta, layer.v_W):
+            assert list(struct.unpack_from(f"<{v.size}h", data, at)) == v.ravel().tolist()
+            at += 2 * v.size
+        assert np.any(layer.m_W)
+        assert (M + M * N) % 2 == 0
+    assert len(data) == at + 4
+    _, data, _ = small_files(Method(adamax=True), [3, 3])
+    assert len(data) == 84 + 6 * (3 + 15) + 6 * (3 + 9) + 4
+    _, data, _ = small_files(Method(adamax=True), [3])
+    assert len(data) == 64 + 4 + 6 * (3 + 15) + 4
+
+
+def test_sign_ternary_model_layout():
+    """Two planes; thresholds; where the input is signs, rows of a multiple of 8 at one of 8."""
+    method = golden.METHODS["all"]
+    net, _, data = small_files(method, [3, 70, 2])
+    head = struct.unpack_from("<8sIIQIIIIIIII", data)
+    assert head == (b"BINNETMD", 1, 5, len(data), 5, 3, 1, 3, 1, 70, 1, 2)
+    _, layers = ref.read_model(data)
+    at = 32 + 3 * 8
+    assert list(struct.unpack_from("<3i", data, at)) == layers[0].theta.tolist()
+    at += 12
+    planes_are(data, at, 1, net.layers[0].W)
+    at += 2 * 3 + 2
+    assert data[at - 2 : at] == bytes(2)
+    assert list(struct.unpack_from("<70i", data, at)) == layers[1].theta.tolist()
+    at += 280
+    assert at % 8 == 4
+    assert data[at : at + 4] == bytes(4)
+    planes_are(data, at + 4, 8, net.layers[1].W)
+    at += 4 + 2 * 70 * 8
+    assert list(struct.unpack_from("<ih", data, at)) == [layers[2].mean[0], layers[2].beta[0]]
+    at += 16
+    assert at % 8 == 0
+    planes_are(data, at, 16, net.layers[2].W)
+    assert len(data) == at + 2 * 2 * 16 + 4
+
+
+def planes_are(data, at, row, W):
+    """Low, then high: 11 is +1, 01 is 0, 00 is -1."""
+    M, N = W.shape
+    for bit, ones in ((0, W > 16384), (1, W >= -16384)):
+        for m in range(M):
+            start = at + (bit * M + m) * row
+            bits = int.from_bytes(data[start : start + row], "little")
+            assert bits == sum(1 << n for n in range(N) if ones[m, n])
+
+
+@ALL_METHODS
+def test_files_of_every_method_round_trip(method):
+    rng = np.random.default_rng(12)
+    x, labels = rng.integers(0, 256, (3, 9, 11), dtype=np.uint8), rng.integers(0, 3, (3, 9))
+    net = ref.ReferenceNet(11, [9, 6, 3], 9, seed=5, method=method)
+    for step in range(2):
+        net.train_step(x[step], labels[step], 3)
+    other = ref.ReferenceNet.restore(net.checkpoint())
+    assert other.method == method
+    assert other.checkpoint() == net.checkpoint()
+    for one in (net, other):
+        one.train_step(x[2], labels[2], 3)
+        one.calibrate(x[0])
+    for one, copy in zip(net.layers, other.layers, strict=True):
+        for name, value in vars(one).items():
+            assert np.array_equal(value, getattr(copy, name)), name
+    assert other.checkpoint() == net.checkpoint()
+    assert other.model() == net.model()
+    n_features, layers = ref.read_model(net.model())
+    assert (n_features, [layer.w.shape for layer in layers]) == (11, [(9, 11), (6, 9), (3, 6)])
+    kept = Method(ternary=method.ternary, sign=method.sign)
+    assert ref.write_model(n_features, layers, kept) == net.model()
+    assert struct.unpack_from("<I", net.model(), 12) == (kept.to_u32(),)
+
+
+def test_a_net_without_hidden_layer_has_no_signs():
+    net, checkpoint, model = small_files(Method(sign=True, dropout=9), [3])
+    assert ref.ReferenceNet.restore(checkpoint).method == net.method
+    assert ref.read_model(model)[1][0].theta is None
+    assert model == small_files(units=[3])[2]
+
+
+def refused(data, read, at, new):
+    with pytest.raises(ValueError, match="not a valid file"):
+        read(resealed(data[:at] + new + data[at + len(new) :]))
+
+
+def test_readers_refuse_methods():
     _, checkpoint, model = small_files()
+    for bit in (5, 6, 7, *range(16, 32)):
+        refused(checkpoint, ref.ReferenceNet.restore, 12, struct.pack("<I", 1 << bit))
+        refused(model, ref.read_model, 12, struct.pack("<I", 1 << bit))
+    for bit in (1, 3, 4, *range(8, 16)):
+        refused(model, ref.read_model, 12, struct.pack("<I", 1 << bit))
+        other = checkpoint[:12] + struct.pack("<I", 1 << bit) + checkpoint[16:]
+        if bit != 3:  # AdaMax has other sizes
+            assert ref.ReferenceNet.restore(resealed(other)).checkpoint() == resealed(other)
+    refused(checkpoint, ref.ReferenceNet.restore, 12, b"\x08")
+    for method in (1, 4, 5):
+        refused(model, ref.read_model, 12, bytes([method]))
+    _, _, model = small_files(units=[2])
+    refused(model, ref.read_model, 12, b"\x04")
+
+
+def test_readers_refuse_values_of_methods():
+    _, checkpoint, _ = small_files(Method(adamax=True))
+    restore, momenta = ref.ReferenceNet.restore, 84 + 2 * (3 + 15)
+    for at in (momenta, momenta + 6, momenta + 34):
+        refused(checkpoint, restore, at, struct.pack("<h", -32768))
+        restore(resealed(checkpoint[:at] + struct.pack("<h", -32767) + checkpoint[at + 2 :]))
+    for scale in (-32768, 32767):
+        at, v = momenta + 36, struct.pack("<h", scale)
+        restore(resealed(checkpoint[:at] + v + checkpoint[at + 2 :]))
+
+    _, _, model = small_files(Method(ternary=True, sign=True))
+    for theta, valid in ((1276, True), (-1275, True), (1277, False), (-1276, False)):
+        v = struct.pack("<i", theta)
+        if valid:
+            assert ref.read_model(resealed(model[:48] + v + model[52:]))[1][0].theta[0] == theta
+        else:
+            refused(model, ref.read_model, 48, v)
+    low, high = 48 + 12, 48 + 12 + 3
+    ref.read_model(resealed(model[:low] + b"\x0a\x0a\x0a\x1a\x1a\x1a" + model[low + 6 :]))
+    refused(model, ref.read_model, low, b"\x0a\x0a\x0a\x1a\x1a\x15")  # in low alone
+    refused(model, ref.read_model, low, b"\x2a")  # pad bits
+    refused(model, ref.read_model, high, b"\x3f")
+    refused(model, ref.read_model, 48 + 12 + 6, b"\1")  # padding to 4
+    output = 48 + 12 + 8
+    refused(model, ref.read_model, output + 16, b"\1")  # padding to 8
+    refused(model, ref.read_model, output + 20 + 7, b"\1")  # pad byte of a row
+    assert (output + 20) % 8 == 0
+    assert len(model) == output + 20 + 2 * 2 * 8 + 4
+
+
+@ALL_METHODS
+def test_readers_refuse(method):
+    _, checkpoint, model = small_files(method)
     for data, read in ((checkpoint, ref.ReferenceNet.restore), (model, ref.read_model)):
         read(data)
         for at in range(len(data)):
@@ -499,6 +980,10 @@ def test_readers_refuse():
                 read(data[:at])
         with pytest.raises(ValueError, match="not a valid file"):
             read(data + bytes(4))
+
+
+def test_readers_refuse_values():
+    _, checkpoint, model = small_files()
     for data, read, at, byte in (
         (checkpoint, ref.ReferenceNet.restore, 56, 30),  # e_W
         (checkpoint, ref.ReferenceNet.restore, 80, 49),  # T
@@ -509,5 +994,4 @@ def test_readers_refuse():
         (model, ref.read_model, 75, 1),  # padding
         (model, ref.read_model, 36, 0),  # units
     ):
-        with pytest.raises(ValueError, match="not a valid file"):
-            read(resealed(data[:at] + bytes([byte]) + data[at + 1 :]))
+        refused(data, read, at, bytes([byte]))

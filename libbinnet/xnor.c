@@ -1,0 +1,181 @@
+/* Products of signs for layers: rows of bits, 64 at a time, by exclusive or and bit count. Zeros cost a
+ * second plane and a second product: low + high - 1 is half the sum of two signs.
+ * SPDX-License-Identifier: BSD-3-Clause */
+#include "internal.h"
+
+/* STRIP rows meet all panels: a strip, a panel and the strip's product share the first-level cache. */
+enum { STRIP = 8 };
+
+static uint32_t min32(uint32_t a, uint32_t b) { return a < b ? a : b; }
+static uint32_t words_of(uint32_t n_bits) { return (uint32_t)binnet_bits_row_words(n_bits); }
+
+void binnet_pack_panels(uint64_t *panel, size_t width, const uint8_t *b, size_t b_stride,
+                        size_t n_columns, size_t n_words) {
+    for (size_t column = 0; column < n_columns; column += width, panel += n_words * width) {
+        const size_t n = n_columns - column < width ? n_columns - column : width;
+        if (n < width) memset(panel, 0, n_words * width * sizeof *panel);
+        for (size_t j = 0; j < n; ++j, b += b_stride)
+            for (size_t w = 0; w < n_words; ++w)
+                memcpy(&panel[w * width + j], b + 8 * w, 8); /* of any alignment */
+    }
+}
+
+void binnet_xnor_strips(const binnet_kernels *kernels, const binnet_xnor *whole,
+                        size_t panel_stride) {
+    const uint32_t width = kernels->xnor_columns;
+    binnet_xnor tile = *whole;
+    for (uint32_t row = 0; row < whole->n_rows; row += STRIP) {
+        tile.a = whole->a + row * whole->a_stride;
+        tile.n_rows = min32(whole->n_rows - row, STRIP);
+        tile.panel = whole->panel;
+        for (uint32_t column = 0; column < whole->n_columns; column += width) {
+            tile.product = whole->product + row * whole->product_stride + column;
+            tile.n_columns = min32(whole->n_columns - column, width);
+            kernels->xnor(&tile);
+            tile.panel += panel_stride;
+        }
+    }
+}
+
+/* ---- Blocks of columns ---------------------------------------------------------------------- */
+
+/* Where a block's sums are. */
+typedef struct place {
+    int32_t *sums;
+    size_t row_step;
+    size_t panel_step; /* of panel_columns columns */
+} place;
+
+/* With so few rows, they are the columns of the kernel, whose packing then costs little, and the weights
+ * are read as they are. */
+static int is_few(const binnet_xnor_gemm *g) {
+    return g->kernels->xnor_columns > 1 && g->n_rows <= 4;
+}
+
+/* Columns that are packed at a time. */
+static uint32_t block_columns(const binnet_kernels *k) {
+    return k->xnor_columns > 1 ? BINNET_XNOR_COLUMNS : 1;
+}
+
+static uint64_t operand_bytes(const binnet_kernels *k, uint32_t n_bits) {
+    return (uint64_t)min32(words_of(n_bits), BINNET_XNOR_WORDS) * block_columns(k) * 8;
+}
+
+uint64_t binnet_xnor_gemm_scratch(const binnet_kernels *k, uint32_t n_rows, uint32_t n_bits) {
+    const uint64_t few =
+        (uint64_t)min32(words_of(n_bits), BINNET_XNOR_WORDS) * k->xnor_columns * 8 +
+        BINNET_XNOR_COLUMNS * k->xnor_columns * sizeof(int32_t);
+    const uint64_t sums = (uint64_t)n_rows * BINNET_XNOR_COLUMNS * sizeof(int32_t);
+    const uint64_t n = operand_bytes(k, n_bits) + few + sums;
+    return (n + k->alignment - 1) & ~(uint64_t)(k->alignment - 1);
+}
+
+/* A plane's words from word w on. */
+static const uint8_t *plane(const binnet_signs *s, uint32_t high, size_t row, uint32_t w) {
+    return (high ? s->high : s->low) + row * s->stride + 8 * (size_t)w;
+}
+
+/* One plane of all rows against one of up to block_columns columns. */
+static void multiply_many(const binnet_xnor_gemm *g, const place *to, binnet_xnor tile,
+                          const uint8_t *a, const uint8_t *w, uint32_t n, uint8_t *operand) {
+    const uint32_t width = g->kernels->xnor_columns, panel_columns = g->kernels->panel_columns;
+    const size_t panel_stride = (size_t)tile.n_words * width;
+    uint64_t *panels = (uint64_t *)(void *)operand;
+    binnet_pack_panels(panels, width, w, g->w.stride, n, tile.n_words);
+    tile.a = (const uint64_t *)(const void *)a;
+    tile.a_stride = g->a.stride / 8;
+    tile.n_rows = g->n_rows;
+    tile.product_stride = to->row_step;
+    for (uint32_t c = 0; c < n; c += panel_columns) {
+        tile.product = to->sums + c / panel_columns * to->panel_step;
+        tile.n_columns = min32(n - c, panel_columns);
+        tile.panel = panels + c / width * panel_stride;
+        binnet_xnor_strips(g->kernels, &tile, panel_stride);
+    }
+}
+
+static void multiply_few(const binnet_xnor_gemm *g, const place *to, binnet_xnor tile,
+                         const uint8_t *a, const uint8_t *w, uint32_t n, uint8_t *operand) {
+    const uint32_t width = g->kernels->xnor_columns, panel_columns = g->kernels->panel_columns;
+    uint64_t *panel = (uint64_t *)(void *)(operand + operand_bytes(g->kernels, g->n_bits));
+    int32_t *sums = (int32_t *)(void *)(panel + (size_t)tile.n_words * width);
+    binnet_pack_panels(panel, width, a, g->a.stride, g->n_rows, tile.n_words);
+    tile.a = (const uint64_t *)(const void *)w;
+    tile.a_stride = g->w.stride / 8;
+    if ((uintptr_t)w % 8 != 0) {
+        for (uint32_t c = 0; c < n; ++c)
+            memcpy(operand + c * 8 * (size_t)tile.n_words, w + c * g->w.stride,
+                   8 * (size_t)tile.n_words);
+        tile.a = (const uint64_t *)(void *)operand;
+        tile.a_stride = tile.n_words;
+    }
+    tile.n_rows = n;
+    tile.panel = panel;
+    tile.n_columns = g->n_rows;
+    tile.product = sums;
+    tile.product_stride = width;
+    const int add = tile.add;
+    tile.add = 0;
+    g->kernels->xnor(&tile);
+    for (uint32_t c = 0; c < n; ++c)
+        for (uint32_t b = 0; b < g->n_rows; ++b) {
+            int32_t *sum = to->sums + c / panel_columns * to->panel_step + b * to->row_step +
+                           c % panel_columns;
+            *sum = (add ? *sum : 0) + sums[c * (size_t)width + b];
+        }
+}
+
+/* Sums of two or four products to what they are twice or four times of. */
+static void halve(const binnet_xnor_gemm *g, const place *to, uint32_t n, int32_t halvings) {
+    const uint32_t panel_columns = g->kernels->panel_columns;
+    for (uint32_t c = 0; c < n; c += panel_columns)
+        for (uint32_t b = 0; b < g->n_rows; ++b) {
+            int32_t *sum = to->sums + c / panel_columns * to->panel_step + b * to->row_step;
+            for (uint32_t i = 0; i < min32(n - c, panel_columns); ++i)
+                sum[i] = binnet_floor_shift(sum[i], halvings);
+        }
+}
+
+static void block_task(void *context, uint32_t task, uint32_t worker) {
+    const binnet_xnor_gemm *g = context;
+    const uint32_t first = task * BINNET_XNOR_COLUMNS, n_words = words_of(g->n_bits);
+    const uint32_t n = min32(g->n_columns - first, BINNET_XNOR_COLUMNS);
+    const uint32_t a_planes = g->a.high ? 2 : 1, planes = a_planes * (g->w.high ? 2 : 1);
+    uint8_t *scratch = g->scratch + worker * g->scratch_bytes;
+    const uint32_t panel_columns = g->kernels->panel_columns;
+    place whole;
+    if (g->sums) {
+        whole.row_step = panel_columns;
+        whole.panel_step = (size_t)g->n_rows * panel_columns;
+        whole.sums = g->sums + first / panel_columns * whole.panel_step;
+    } else {
+        whole.row_step = BINNET_XNOR_COLUMNS;
+        whole.panel_step = panel_columns;
+        whole.sums = (int32_t *)(void *)scratch;
+        scratch += (size_t)g->n_rows * BINNET_XNOR_COLUMNS * sizeof(int32_t);
+    }
+    const uint32_t step = is_few(g) ? n : block_columns(g->kernels);
+    for (uint32_t c = 0; c < n; c += step) {
+        place to = whole;
+        to.sums += c / panel_columns * to.panel_step + c % panel_columns;
+        for (uint32_t w = 0; w < n_words; w += BINNET_XNOR_WORDS)
+            for (uint32_t p = 0; p < planes; ++p) {
+                binnet_xnor tile;
+                tile.n_words = min32(n_words - w, BINNET_XNOR_WORDS);
+                tile.n_bits = (int32_t)min32(g->n_bits - w * 64, 64 * BINNET_XNOR_WORDS);
+                tile.add = w > 0 || p > 0;
+                (is_few(g) ? multiply_few : multiply_many)(
+                    g, &to, tile, plane(&g->a, p & (a_planes - 1), 0, w),
+                    plane(&g->w, p / a_planes, first + c, w), min32(n - c, step), scratch);
+            }
+    }
+    if (planes > 1) halve(g, &whole, n, planes > 2 ? 2 : 1);
+    if (!g->sums) g->epilogue(g->context, whole.sums, first, n);
+}
+
+void binnet_xnor_gemm_run(const binnet_xnor_gemm *g) {
+    assert(binnet_xnor_gemm_scratch(g->kernels, g->sums ? 0 : g->n_rows, g->n_bits) <=
+           g->scratch_bytes);
+    binnet_run(g->parallel, (g->n_columns + BINNET_XNOR_COLUMNS - 1) / BINNET_XNOR_COLUMNS,
+               block_task, (void *)(uintptr_t)g);
+}
