@@ -22,8 +22,8 @@ static void plan(binnet_net *net, binnet_layer_state *layer, binnet_planner *pla
     layer->bias_log_scale = binnet_plan(planner, units * sizeof *layer->bias_log_scale);
 }
 
-/* Uniform in the int16 range or a part of it: binary weights start where few updates turn them, ternary
- * ones where half of them are not 0, biases within a standard deviation. */
+/* Uniform in the int16 range or a part of it: signs start where few updates turn them, weights that are drawn
+ * or ternary where they are not all undecided or 0, biases within a standard deviation. */
 static int16_t initial(const uint8_t *random, uint32_t i, int32_t halvings) {
     const int32_t v = binnet_floor_shift(binnet_get16(random + 2 * (i & 3)), halvings);
     return (int16_t)(v < -32767 ? -32767 : v);
@@ -36,7 +36,9 @@ static void init_momenta(int16_t *momentum, int16_t *log_scale, size_t n) {
 static void init(binnet_net *net, binnet_layer_state *layer) {
     const binnet_rng weights = binnet_rng_stream(net->seed, BINNET_RANDOM_WEIGHTS, layer->index, 0);
     const binnet_rng biases = binnet_rng_stream(net->seed, BINNET_RANDOM_BIASES, layer->index, 0);
-    const int32_t halvings = net->method.weights == BINNET_TERNARY ? 0 : 2;
+    const int whole_range = net->method.weights == BINNET_TERNARY ||
+                            net->method.binarization == BINNET_STOCHASTIC;
+    const int32_t halvings = whole_range ? 0 : 2;
     uint8_t random[8];
     for (uint32_t m = 0; m < layer->units; ++m)
         for (uint32_t n = 0; n < layer->fan_in; ++n) {

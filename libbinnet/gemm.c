@@ -58,6 +58,7 @@ static void adjust(const binnet_gemm *g, const binnet_select *s, int doubled) {
         for (uint32_t c = 0; c < g->n_columns; c += width) {
             int32_t *sums = s->sums + c / width * s->panel_step + i * s->row_step;
             const uint32_t n = min32(width, g->n_columns - c);
+            BINNET_COUNT(ADDITIONS, n);
             for (uint32_t u = 0; doubled && u < n; ++u) sums[u] += sums[u];
             for (uint32_t u = 0; less && u < n; ++u) sums[u] -= less;
         }

@@ -33,6 +33,31 @@
 #define BINNET_NEON 0
 #endif
 
+/* ---- Counting ------------------------------------------------------------------------------ */
+
+/* A build with BINNET_COUNT_OPERATIONS counts what the portable kernels do in a training step, on one
+ * thread: tests/python/test_operations.py holds pybinnet.count_operations to it. Counted is arithmetic
+ * on data: on weights, activations, errors, gradients, their sums and statistics. Not counted are loop
+ * counters, addresses and sizes; comparisons and selections (clamps, absolute values, signs, masks);
+ * bits moved in and out of bytes; and exponents of units and layers. What is done or left out for a
+ * value's sake counts as done, but for lookups in tables of zeros. */
+#ifdef BINNET_COUNT_OPERATIONS
+enum {
+    BINNET_ADDITIONS, /* and subtractions */
+    BINNET_SHIFTS,
+    BINNET_LOOKUPS,      /* in tables of sums, */
+    BINNET_SKIPPED,      /* and those not made, each with an addition: all in the table are 0 */
+    BINNET_POPCOUNTS,    /* of 64 bits, with the exclusive or and what counts them */
+    BINNET_DIVISIONS,    /* with their rounding */
+    BINNET_RANDOM_BYTES, /* Threefry's own additions are in these */
+    BINNET_N_COUNTS
+};
+extern uint64_t binnet_counts[BINNET_N_COUNTS]; /* the only global that changes */
+#define BINNET_COUNT(kind, n) ((void)(binnet_counts[BINNET_##kind] += (uint64_t)(n)))
+#else
+#define BINNET_COUNT(kind, n) ((void)0)
+#endif
+
 /* ---- Integer helpers (docs/algorithm.md, section 1) ---------------------------------------- */
 
 /* Number of bits of v. */
@@ -48,6 +73,7 @@ BINNET_INLINE int32_t binnet_bitlen(uint32_t v) {
 
 /* floor(v / 2^k), 0 <= k < 32: C leaves >> of negative numbers to the compiler, so say it once. */
 BINNET_INLINE int32_t binnet_floor_shift(int32_t v, int32_t k) {
+    BINNET_COUNT(SHIFTS, 1);
 #if defined(__GNUC__) || defined(__clang__)
     return v >> k; /* documented to be arithmetic */
 #else
@@ -63,13 +89,16 @@ BINNET_INLINE int32_t binnet_abs(int32_t v) { return v < 0 ? -v : v; }
 
 /* v · 2^-k, rounded half up; -25 <= k <= 30. A negative k shifts left. */
 BINNET_INLINE int32_t binnet_shift(int32_t v, int32_t k) {
+    BINNET_COUNT(ADDITIONS, 1);
     if (k > 0) return binnet_floor_shift(v + (int32_t)(1u << (k - 1)), k);
+    BINNET_COUNT(SHIFTS, 1);
     return (int32_t)((uint32_t)v << -k);
 }
 
 /* v · 2^-k rounded to one of its neighbours, up with the probability of the fraction (to 8
  * bits). */
 BINNET_INLINE int32_t binnet_stochastic(int32_t v, int32_t k, uint8_t random) {
+    BINNET_COUNT(ADDITIONS, 1);
     return binnet_floor_shift(binnet_shift(v, k - 8) + random, 8);
 }
 
@@ -91,12 +120,15 @@ binnet_scale binnet_two_power(uint32_t target, uint32_t s16);
 
 /* v times the factor's numerator: v·2^j ± v. |v| <= 65536·510. */
 BINNET_INLINE int32_t binnet_scaled(int32_t v, int32_t term) {
+    BINNET_COUNT(SHIFTS, 1);
+    BINNET_COUNT(ADDITIONS, 1);
     if (term == 0) return v;
     return term > 0 ? (int32_t)((uint32_t)v << term) + v : (int32_t)((uint32_t)v << -term) - v;
 }
 
 /* A bias in activation units. */
 BINNET_INLINE int32_t binnet_bias(int16_t bias) {
+    BINNET_COUNT(ADDITIONS, 1);
     return binnet_floor_shift((int32_t)bias + 128, 8);
 }
 
@@ -144,7 +176,8 @@ typedef struct binnet_select {
     uint8_t *tables;          /* likewise: its scratch, table_bytes */
 } binnet_select;
 
-enum { BINNET_TERNARY_THRESHOLD = 16384 }; /* deterministic weights up to it are 0 */
+/* Deterministic weights up to it, a third of the range, are 0. */
+enum { BINNET_TERNARY_THRESHOLD = 10922 };
 
 /* Of what a latent weight gives the chance, in 1/128. */
 typedef enum binnet_chance {
@@ -299,6 +332,8 @@ struct binnet_kernels {
     void (*round_error)(int16_t *error, const int32_t *sums, int32_t shift, uint32_t n);
     /* product[i][j] (+)= n_bits - 2 · (differing bits of row i of a and column j of the panel). */
     void (*xnor)(const binnet_xnor *tile);
+    /* The same of one column, whose words stand one after another. */
+    void (*xnor_row)(const binnet_xnor *tile);
 };
 
 extern const binnet_kernels binnet_kernels_portable;

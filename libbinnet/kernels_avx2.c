@@ -350,6 +350,16 @@ AVX2 BINNET_INLINE __m256i xor_count(const uint64_t *a, const uint64_t *b, uint3
     return count;
 }
 
+AVX2 static void xnor_row(const binnet_xnor *t) {
+    for (uint32_t i = 0; i < t->n_rows; ++i) {
+        const uint64_t *a = t->a + i * t->a_stride;
+        int32_t *product = t->product + i * t->product_stride;
+        int64_t count = 0;
+        for (uint32_t w = 0; w < t->n_words; ++w) count += _mm_popcnt_u64(a[w] ^ t->panel[w]);
+        *product = (t->add ? *product : 0) + t->n_bits - 2 * (int32_t)count;
+    }
+}
+
 AVX2 static void xnor(const binnet_xnor *t) {
     for (uint32_t i = 0; i < t->n_rows; ++i) {
         int32_t *product = t->product + i * t->product_stride;
@@ -381,6 +391,7 @@ const binnet_kernels binnet_kernels_avx2 = {
     .update = update,
     .random = random_rows,
     .xnor = xnor,
+    .xnor_row = xnor_row,
     BINNET_NORM_KERNELS,
     BINNET_METHOD_KERNELS,
 };

@@ -560,6 +560,24 @@ AVX512 static void xnor(const binnet_xnor *tile) {
     }
 }
 
+AVX512 static void xnor_row(const binnet_xnor *t) {
+    for (uint32_t i = 0; i < t->n_rows; ++i) {
+        const uint64_t *a = t->a + i * t->a_stride;
+        int32_t *product = t->product + i * t->product_stride;
+        __m512i count = _mm512_setzero_si512();
+        for (uint32_t w = 0; w < t->n_words; w += 8) {
+            const uint32_t rest = t->n_words - w;
+            const __mmask8 valid = (__mmask8)first_bits(rest < 8 ? rest : 8);
+            const __m512i differing =
+                _mm512_xor_si512(_mm512_maskz_loadu_epi64(valid, a + w),
+                                 _mm512_maskz_loadu_epi64(valid, t->panel + w));
+            count = _mm512_add_epi64(count, _mm512_popcnt_epi64(differing));
+        }
+        *product =
+            (t->add ? *product : 0) + t->n_bits - 2 * (int32_t)_mm512_reduce_add_epi64(count);
+    }
+}
+
 /* ---- Normalisation: the loops of norm_inline.h, of which gcc 12 makes scalar code in part ------- */
 
 typedef struct lanes {
@@ -770,6 +788,7 @@ const binnet_kernels binnet_kernels_avx512 = {
     .update = update,
     .random = random_rows,
     .xnor = xnor,
+    .xnor_row = xnor_row,
     BINNET_NORM_KERNELS,
     BINNET_METHOD_KERNELS,
 };

@@ -360,6 +360,7 @@ const binnet_kernels binnet_kernels_neon = {
     .update = update,
     .random = random_rows,
     .xnor = xnor,
+    .xnor_row = xnor,
     BINNET_NORM_KERNELS,
     BINNET_METHOD_KERNELS,
 };

@@ -9,12 +9,17 @@
 #include "method_inline.h"
 #include "norm_inline.h"
 
+#ifdef BINNET_COUNT_OPERATIONS
+uint64_t binnet_counts[BINNET_N_COUNTS];
+#endif
+
 static int32_t value(const uint8_t *row, int int8, uint32_t k) {
     return int8 ? ((const int8_t *)row)[k] : row[k];
 }
 
 int32_t binnet_total(const uint8_t *row, int int8, uint32_t n) {
     int32_t sum = 0;
+    BINNET_COUNT(ADDITIONS, n);
     for (uint32_t k = 0; k < n; ++k) sum += value(row, int8, k);
     return sum;
 }
@@ -31,6 +36,7 @@ static int make_table(int32_t table[16], const binnet_select *t, const uint8_t *
         const int32_t once = k < t->depth ? value(row, t->int8, k) : 0;
         const int32_t v = t->signs ? once + once : once;
         any |= v;
+        BINNET_COUNT(ADDITIONS, n + (t->signs ? 1 : 0));
         for (uint32_t i = 0; i < n; ++i) table[n + i] = table[i] + v;
     }
     return any;
@@ -40,6 +46,8 @@ static int make_table(int32_t table[16], const binnet_select *t, const uint8_t *
 static void add_by_column(const int32_t table[16], const binnet_selector *selector, uint32_t k,
                           uint32_t first, uint32_t n, int32_t *sums) {
     const uint8_t *bits = selector->bits + (k >> 3);
+    BINNET_COUNT(LOOKUPS, n);
+    BINNET_COUNT(ADDITIONS, n);
     for (uint32_t c = 0; c < n; ++c)
         sums[c] += table[bits[(first + c) * selector->stride] >> (k & 4) & 15];
 }
@@ -52,6 +60,8 @@ static void add_by_summand(const int32_t table[16], const binnet_selector *selec
                                         0x0110, 0x0111, 0x1000, 0x1001, 0x1010, 0x1011,
                                         0x1100, 0x1101, 0x1110, 0x1111};
     const uint8_t *rows = selector->bits + k * selector->stride;
+    BINNET_COUNT(LOOKUPS, n);
+    BINNET_COUNT(ADDITIONS, n);
     for (uint32_t c = 0; c < n; c += 4) {
         const uint8_t *bits = rows + ((first + c) >> 3);
         uint32_t indices = 0;
@@ -76,7 +86,10 @@ void binnet_plain(const binnet_select *t, uint32_t panel_columns) {
         }
         for (uint32_t k = 0; k < t->depth; k += GROUP) {
             int32_t table[16];
-            if (!make_table(table, t, row, k)) continue;
+            if (!make_table(table, t, row, k)) {
+                BINNET_COUNT(SKIPPED, t->n_columns);
+                continue;
+            }
             const uint32_t n_rows = block(k, t->depth, GROUP);
             for (uint32_t c = 0; c < t->n_columns; c += panel_columns) {
                 int32_t *sums = t->sums + c / panel_columns * t->panel_step + i * t->row_step;
@@ -167,8 +180,11 @@ static void xnor(const binnet_xnor *t) {
     for (uint32_t i = 0; i < t->n_rows; ++i) {
         int32_t *product = t->product + i * t->product_stride;
         const int32_t start = t->add ? *product : 0;
+        BINNET_COUNT(POPCOUNTS, t->n_words);
+        BINNET_COUNT(ADDITIONS, 2);
+        BINNET_COUNT(SHIFTS, 1);
         *product = start + t->n_bits -
-                   2 * (int32_t)xor_count(t->a + i * t->a_stride, t->panel, t->n_words);
+                   (int32_t)(xor_count(t->a + i * t->a_stride, t->panel, t->n_words) << 1);
     }
 }
 
@@ -189,6 +205,7 @@ const binnet_kernels binnet_kernels_portable = {
     .update = wide_update,
     .random = random_rows,
     .xnor = xnor,
+    .xnor_row = xnor,
     BINNET_NORM_KERNELS,
     BINNET_METHOD_KERNELS,
 };

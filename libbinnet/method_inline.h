@@ -10,10 +10,16 @@
 BINNET_INLINE void binnet_inline_chances(uint8_t *restrict chance, const int16_t *restrict latent,
                                          uint32_t n, binnet_chance of) {
     if (of == BINNET_POSITIVE)
-        for (uint32_t i = 0; i < n; ++i)
+        for (uint32_t i = 0; i < n; ++i) {
+            BINNET_COUNT(ADDITIONS, 2);
             chance[i] = (uint8_t)(binnet_floor_shift(latent[i] + 256, 9) + 64);
+        }
     else if (of == BINNET_NONZERO)
-        for (uint32_t i = 0; i < n; ++i) chance[i] = (uint8_t)((binnet_abs(latent[i]) + 128) >> 8);
+        for (uint32_t i = 0; i < n; ++i) {
+            BINNET_COUNT(ADDITIONS, 1);
+            BINNET_COUNT(SHIFTS, 1);
+            chance[i] = (uint8_t)((binnet_abs(latent[i]) + 128) >> 8);
+        }
     else
         for (uint32_t i = 0; i < n; ++i)
             chance[i] = binnet_abs(latent[i]) > BINNET_TERNARY_THRESHOLD ? 128 : 0;
@@ -30,6 +36,8 @@ BINNET_INLINE int32_t binnet_lane_bitlen(int32_t g) {
 #define BINNET_HALVE(half)                                                                         \
     {                                                                                              \
         const int32_t k = a >> half ? half : 0;                                                    \
+        BINNET_COUNT(SHIFTS, 2);                                                                   \
+        BINNET_COUNT(ADDITIONS, 1);                                                                \
         n += k;                                                                                    \
         a >>= k;                                                                                   \
     }
@@ -39,12 +47,15 @@ BINNET_INLINE int32_t binnet_lane_bitlen(int32_t g) {
     BINNET_HALVE(2)
     BINNET_HALVE(1)
 #undef BINNET_HALVE
+    BINNET_COUNT(ADDITIONS, 1);
     return n + a;
 }
 
 /* v · 2^-k rounded half up, within ±32767; -15 <= k <= 30, and the result of a left shift fits. */
 BINNET_INLINE int32_t binnet_lane_q15(int32_t v, int32_t k) {
     const int32_t right = k > 0 ? k : 0, left = k < 0 ? -k : 0;
+    BINNET_COUNT(SHIFTS, 3); /* `half` is made for each value */
+    BINNET_COUNT(ADDITIONS, 1);
     const int32_t half = (int32_t)(1u << right >> 1);
     return binnet_clamp(binnet_floor_shift((int32_t)((uint32_t)(v + half) << left), right), -32767,
                         32767);
@@ -60,6 +71,8 @@ BINNET_INLINE void binnet_inline_adamax_row(int16_t *restrict latent, int16_t *r
     const int32_t left = rule.shift < 8 ? 8 - rule.shift : 0;
     const int32_t half = (int32_t)(1u << right >> 1);
     for (uint32_t i = 0; i < n; ++i) {
+        BINNET_COUNT(SHIFTS, 2);
+        BINNET_COUNT(ADDITIONS, 13);
         const int32_t g = gradient[i], v = log_scale[i];
         const int32_t high = (int32_t)((uint32_t)(binnet_lane_bitlen(g) + rule.unit) << 9);
         int32_t scale = v - 1;
@@ -99,6 +112,8 @@ BINNET_INLINE uint32_t binnet_inline_sgd_row(int16_t *restrict latent,
     uint32_t largest = 0;
     for (uint32_t i = 0; i < n; ++i) largest |= (uint32_t)binnet_abs(gradient[i]);
     for (uint32_t i = 0; rule.apply && i < n; ++i) {
+        BINNET_COUNT(SHIFTS, 1);
+        BINNET_COUNT(ADDITIONS, 3);
         const int32_t g = binnet_clamp(gradient[i], -rule.limit, rule.limit) + half;
         const int32_t v = binnet_floor_shift((int32_t)((uint32_t)g << left), right) + random[i];
         latent[i] = (int16_t)binnet_clamp(latent[i] - binnet_floor_shift(v, 8), -32767, 32767);

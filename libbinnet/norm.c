@@ -19,6 +19,7 @@ static void total_norm(void (*loop)(const binnet_norm_job *, uint32_t), binnet_n
     for (uint32_t b = 0; b < n_rows; b += job.n_rows) {
         job.n_rows = block(b, n_rows, BINNET_ROW_BLOCK);
         loop(&job, n);
+        BINNET_COUNT(ADDITIONS, n);
         for (uint32_t u = 0; u < n; ++u) total[u] += job.sum[u];
         job.z += job.n_rows * job.z_stride;
     }
@@ -31,6 +32,7 @@ static void total_error(void (*loop)(const binnet_error_job *, uint32_t), binnet
     for (uint32_t b = 0; b < n_rows; b += job.n_rows) {
         job.n_rows = block(b, n_rows, BINNET_ROW_BLOCK);
         loop(&job, n);
+        BINNET_COUNT(ADDITIONS, n);
         for (uint32_t u = 0; u < n; ++u) total[u] += job.sum[u];
         job.error += job.n_rows * job.stride;
         job.normed += job.n_rows * job.stride;
@@ -55,11 +57,14 @@ void binnet_norm_forward(const binnet_kernels *kernels, binnet_layer_state *laye
                                  .stride = layer->units};
     total_norm(kernels->sums, job, n, total);
     for (uint32_t u = 0; u < n; ++u) {
+        BINNET_COUNT(ADDITIONS, 1);
         mean[u] = (int32_t)binnet_divide(total[u], n_rows);
         bias[u] = binnet_bias(layer->bias[first + u]) + (layer->signs ? 64 : 0);
     }
     total_norm(kernels->deviations, job, n, total);
     for (uint32_t u = 0; u < n; ++u) {
+        BINNET_COUNT(SHIFTS, 2);
+        BINNET_COUNT(ADDITIONS, 1);
         const int64_t twenty = (total[u] << 4) + (total[u] << 2); /* 16 · 5/4 */
         const uint32_t s = (uint32_t)binnet_divide(twenty, n_rows);
         const uint32_t s16 = s < 16 ? 16 : s;
@@ -94,6 +99,7 @@ int32_t binnet_norm_backward(const binnet_kernels *kernels, binnet_layer_state *
     memset(layer->bias_gradient + first, 0, n * sizeof *layer->bias_gradient);
     total_error(kernels->gradients, job, n, total);
     for (uint32_t u = 0; u < n; ++u) {
+        BINNET_COUNT(ADDITIONS, 3);
         const int64_t twice = total[u] + total[u];
         const int64_t fourth = binnet_divide(twice + twice + total[u], (int64_t)n_rows << 2);
         slope[u] = (int32_t)binnet_divide(fourth, target_of(layer, first + u));

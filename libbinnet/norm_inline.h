@@ -32,10 +32,14 @@ BINNET_INLINE void binnet_spread_shift(binnet_lanes *lanes, uint32_t u, int32_t 
 }
 
 BINNET_INLINE int32_t binnet_lane_scaled(const binnet_lanes *lanes, uint32_t u, int32_t v) {
+    BINNET_COUNT(SHIFTS, 1);
+    BINNET_COUNT(ADDITIONS, 2);
     return (int32_t)((uint32_t)v << lanes->power[u]) + (v & lanes->plus[u]) - (v & lanes->minus[u]);
 }
 
 BINNET_INLINE int32_t binnet_lane_shifted(const binnet_lanes *lanes, uint32_t u, int32_t v) {
+    BINNET_COUNT(SHIFTS, 1);
+    BINNET_COUNT(ADDITIONS, 1);
     v = (int32_t)((uint32_t)(v + lanes->half[u]) << lanes->left[u]);
     return binnet_floor_shift(v, lanes->right[u]);
 }
@@ -48,7 +52,10 @@ BINNET_INLINE int32_t binnet_lane_shifted(const binnet_lanes *lanes, uint32_t u,
 BINNET_INLINE void binnet_inline_sums(const binnet_norm_job *job, uint32_t n) {
     const int32_t *z = job->z;
     int32_t sum[BINNET_UNIT_BLOCK] = {0};
-    for (uint32_t b = 0; b < job->n_rows; ++b, z += job->z_stride) BINNET_EACH_UNIT sum[u] += z[u];
+    for (uint32_t b = 0; b < job->n_rows; ++b, z += job->z_stride) {
+        BINNET_COUNT(ADDITIONS, n);
+        BINNET_EACH_UNIT sum[u] += z[u];
+    }
     BINNET_EACH_UNIT job->sum[u] = sum[u];
 }
 
@@ -56,8 +63,10 @@ BINNET_INLINE void binnet_inline_deviations(const binnet_norm_job *job, uint32_t
     const int32_t *z = job->z;
     int32_t sum[BINNET_UNIT_BLOCK] = {0}, mean[BINNET_UNIT_BLOCK];
     BINNET_EACH_UNIT mean[u] = job->mean[u];
-    for (uint32_t b = 0; b < job->n_rows; ++b, z += job->z_stride)
+    for (uint32_t b = 0; b < job->n_rows; ++b, z += job->z_stride) {
+        BINNET_COUNT(ADDITIONS, 2 * n);
         BINNET_EACH_UNIT sum[u] += binnet_abs(z[u] - mean[u]);
+    }
     BINNET_EACH_UNIT job->sum[u] = sum[u];
 }
 
@@ -75,6 +84,7 @@ BINNET_INLINE void binnet_inline_normalise(const binnet_norm_job *job, uint32_t 
         lanes.limit[u] = job->scale[u].shift < 0 ? 127 : INT32_MAX;
     }
     for (uint32_t b = 0; b < job->n_rows; ++b, z += job->z_stride) {
+        BINNET_COUNT(ADDITIONS, n);
         BINNET_EACH_UNIT {
             int32_t v = binnet_lane_scaled(&lanes, u, z[u] - mean[u]);
             v = binnet_clamp(v, -lanes.limit[u], lanes.limit[u]);
@@ -85,6 +95,7 @@ BINNET_INLINE void binnet_inline_normalise(const binnet_norm_job *job, uint32_t 
             normed += job->stride;
         }
         if (activation) {
+            BINNET_COUNT(ADDITIONS, n);
             BINNET_EACH_UNIT activation[u] = (uint8_t)binnet_clamp(row[u] + bias[u], 0, 127);
             activation += job->stride;
         }
@@ -98,6 +109,8 @@ BINNET_INLINE int32_t binnet_times_ap2(int32_t g, int32_t v) {
     const int32_t a = binnet_abs(v);
     const int32_t k =
         (a >= 2) + (a >= 3) + (a >= 6) + (a >= 12) + (a >= 23) + (a >= 46) + (a >= 91);
+    BINNET_COUNT(SHIFTS, 1);
+    BINNET_COUNT(ADDITIONS, 1);
     const int32_t product = (int32_t)((uint32_t)g << k);
     return (product & -(v > 0)) - (product & -(v < 0));
 }
@@ -117,9 +130,11 @@ BINNET_INLINE void binnet_inline_gradients(const binnet_error_job *job, uint32_t
             BINNET_EACH_UNIT error[u] = (int16_t)row[u];
             activation += job->stride;
         }
+        BINNET_COUNT(ADDITIONS, 2 * n);
         BINNET_EACH_UNIT bias_gradient[u] += row[u];
         BINNET_EACH_UNIT sum[u] += binnet_times_ap2(row[u], sigmas[u]);
     }
+    BINNET_COUNT(ADDITIONS, n);
     BINNET_EACH_UNIT {
         job->sum[u] = sum[u];
         job->bias_gradient[u] += bias_gradient[u];
@@ -128,6 +143,7 @@ BINNET_INLINE void binnet_inline_gradients(const binnet_error_job *job, uint32_t
 
 /* What the slope leaves of an error. */
 BINNET_INLINE int32_t binnet_less_slope(int32_t error, int32_t normed, int32_t slope) {
+    BINNET_COUNT(ADDITIONS, 2);
     return error - (slope & -(normed > 0)) + (slope & -(normed < 0));
 }
 
@@ -140,6 +156,7 @@ BINNET_INLINE void binnet_inline_centre(const binnet_error_job *job, uint32_t n)
     for (uint32_t b = 0; b < job->n_rows; ++b, error += job->stride, normed += job->stride) {
         BINNET_EACH_UNIT row[u] = error[u];
         BINNET_EACH_UNIT sigmas[u] = normed[u];
+        BINNET_COUNT(ADDITIONS, n);
         BINNET_EACH_UNIT sum[u] += binnet_less_slope(row[u], sigmas[u], slope[u]);
     }
     BINNET_EACH_UNIT job->sum[u] = sum[u];
@@ -158,6 +175,7 @@ BINNET_INLINE void binnet_inline_denormalise(const binnet_error_job *job, uint32
     for (uint32_t b = 0; b < job->n_rows; ++b, error += job->stride, normed += job->stride) {
         BINNET_EACH_UNIT row[u] = error[u];
         BINNET_EACH_UNIT sigmas[u] = normed[u];
+        BINNET_COUNT(ADDITIONS, n);
         BINNET_EACH_UNIT row[u] = binnet_less_slope(row[u], sigmas[u], slope[u]) - mean[u];
         BINNET_EACH_UNIT row[u] = binnet_clamp(row[u], -32767, 32767);
         BINNET_EACH_UNIT error[u] = (int16_t)row[u];
@@ -185,6 +203,7 @@ BINNET_INLINE void binnet_inline_quantize(const binnet_error_job *job, uint32_t 
         BINNET_EACH_UNIT row[u] =
             binnet_lane_shifted(&lanes, u, binnet_lane_scaled(&lanes, u, row[u]));
         BINNET_EACH_UNIT bytes[u] = random[u];
+        BINNET_COUNT(ADDITIONS, n);
         BINNET_EACH_UNIT row[u] += bytes[u];
         BINNET_EACH_UNIT row[u] = binnet_clamp(binnet_floor_shift(row[u], 8), -127, 127);
         BINNET_EACH_UNIT delta[u] = (int8_t)row[u];
@@ -200,6 +219,8 @@ BINNET_INLINE void binnet_inline_round_error(int16_t *restrict error, const int3
     const int32_t left = shift < 0 ? -shift : 0, right = shift > 0 ? shift : 0;
     const int32_t half = shift > 0 ? (int32_t)(1u << (shift - 1)) : 0;
     for (uint32_t i = 0; i < n; ++i) {
+        BINNET_COUNT(ADDITIONS, 1);
+        BINNET_COUNT(SHIFTS, 1);
         const int32_t v = (int32_t)((uint32_t)(sums[i] + half) << left);
         error[i] = (int16_t)binnet_clamp(binnet_floor_shift(v, right), -32767, 32767);
     }

@@ -3,6 +3,7 @@
 #include "internal.h"
 
 int64_t binnet_divide(int64_t n, int64_t d) {
+    BINNET_COUNT(DIVISIONS, 1);
     const int64_t twice = n + n + d;
     const int64_t whole = twice / (d + d);
     return whole - (twice < 0 && twice % (d + d) != 0); /* C truncates, the rule floors */
@@ -17,6 +18,8 @@ binnet_scale binnet_two_power(uint32_t target, uint32_t s16) {
         {33280, 0, 0}, {34304, 5, 5},  {35840, 4, 4},  {38912, 3, 3},  {45056, 2, 2},
         {53248, 1, 1}, {59392, -3, 2}, {62464, -4, 3}, {64512, -5, 4}, {65536, 0, -1},
     };
+    BINNET_COUNT(DIVISIONS, 1);
+    BINNET_COUNT(SHIFTS, 3);
     const int32_t v = binnet_bitlen(s16) > 16 ? binnet_bitlen(s16) - 16 : 0;
     const uint32_t quotient = (target << 24) / (s16 >> v);
     const int32_t length = binnet_bitlen(quotient);

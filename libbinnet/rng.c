@@ -35,6 +35,7 @@ binnet_rng binnet_rng_stream(uint64_t seed, uint32_t purpose, uint32_t layer, ui
 
 void binnet_rng_blocks(const binnet_rng *rng, uint32_t row, uint32_t first_block, uint32_t n_blocks,
                        uint8_t *bytes) {
+    BINNET_COUNT(RANDOM_BYTES, 8 * n_blocks);
     for (uint32_t i = 0; i < n_blocks; ++i) {
         uint32_t words[2];
         binnet_threefry(rng->key, first_block + i, row, words);

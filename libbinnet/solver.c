@@ -33,6 +33,7 @@ static void sgd_biases(binnet_layer_state *layer, binnet_rng rng, uint32_t rate_
         if (binnet_abs(g) > largest) largest = binnet_abs(g);
         if (!rule.apply) continue;
         if ((u & 7) == 0) binnet_rng_blocks(&rng, 0, u >> 3, 1, random);
+        BINNET_COUNT(ADDITIONS, 1);
         const int32_t step =
             binnet_stochastic(binnet_clamp(g, -rule.limit, rule.limit), rule.shift, random[u & 7]);
         layer->bias[u] = (int16_t)binnet_clamp(layer->bias[u] - step, -BIAS_LIMIT, BIAS_LIMIT);

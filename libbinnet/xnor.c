@@ -46,27 +46,18 @@ typedef struct place {
     size_t panel_step; /* of panel_columns columns */
 } place;
 
-/* With so few rows, they are the columns of the kernel, whose packing then costs little, and the weights
- * are read as they are. */
-static int is_few(const binnet_xnor_gemm *g) {
-    return g->kernels->xnor_columns > 1 && g->n_rows <= 4;
-}
+/* With so few rows, packing weights would cost more than it saves. */
+static int is_few(const binnet_xnor_gemm *g) { return g->n_rows <= 4; }
 
-/* Columns that are packed at a time. */
+/* Columns that are copied at a time: packed, or to where they are aligned. */
 static uint32_t block_columns(const binnet_kernels *k) {
     return k->xnor_columns > 1 ? BINNET_XNOR_COLUMNS : 1;
 }
 
-static uint64_t operand_bytes(const binnet_kernels *k, uint32_t n_bits) {
-    return (uint64_t)min32(words_of(n_bits), BINNET_XNOR_WORDS) * block_columns(k) * 8;
-}
-
 uint64_t binnet_xnor_gemm_scratch(const binnet_kernels *k, uint32_t n_rows, uint32_t n_bits) {
-    const uint64_t few =
-        (uint64_t)min32(words_of(n_bits), BINNET_XNOR_WORDS) * k->xnor_columns * 8 +
-        BINNET_XNOR_COLUMNS * k->xnor_columns * sizeof(int32_t);
+    const uint64_t words = min32(words_of(n_bits), BINNET_XNOR_WORDS);
     const uint64_t sums = (uint64_t)n_rows * BINNET_XNOR_COLUMNS * sizeof(int32_t);
-    const uint64_t n = operand_bytes(k, n_bits) + few + sums;
+    const uint64_t n = words * block_columns(k) * 8 + sums;
     return (n + k->alignment - 1) & ~(uint64_t)(k->alignment - 1);
 }
 
@@ -96,33 +87,25 @@ static void multiply_many(const binnet_xnor_gemm *g, const place *to, binnet_xno
 
 static void multiply_few(const binnet_xnor_gemm *g, const place *to, binnet_xnor tile,
                          const uint8_t *a, const uint8_t *w, uint32_t n, uint8_t *operand) {
-    const uint32_t width = g->kernels->xnor_columns, panel_columns = g->kernels->panel_columns;
-    uint64_t *panel = (uint64_t *)(void *)(operand + operand_bytes(g->kernels, g->n_bits));
-    int32_t *sums = (int32_t *)(void *)(panel + (size_t)tile.n_words * width);
-    binnet_pack_panels(panel, width, a, g->a.stride, g->n_rows, tile.n_words);
+    const uint32_t panel_columns = g->kernels->panel_columns;
     tile.a = (const uint64_t *)(const void *)w;
     tile.a_stride = g->w.stride / 8;
     if ((uintptr_t)w % 8 != 0) {
-        for (uint32_t c = 0; c < n; ++c)
-            memcpy(operand + c * 8 * (size_t)tile.n_words, w + c * g->w.stride,
-                   8 * (size_t)tile.n_words);
+        binnet_pack_panels((uint64_t *)(void *)operand, 1, w, g->w.stride, n, tile.n_words);
         tile.a = (const uint64_t *)(void *)operand;
         tile.a_stride = tile.n_words;
     }
-    tile.n_rows = n;
-    tile.panel = panel;
-    tile.n_columns = g->n_rows;
-    tile.product = sums;
-    tile.product_stride = width;
-    const int add = tile.add;
-    tile.add = 0;
-    g->kernels->xnor(&tile);
-    for (uint32_t c = 0; c < n; ++c)
-        for (uint32_t b = 0; b < g->n_rows; ++b) {
-            int32_t *sum = to->sums + c / panel_columns * to->panel_step + b * to->row_step +
-                           c % panel_columns;
-            *sum = (add ? *sum : 0) + sums[c * (size_t)width + b];
+    tile.product_stride = 1;
+    for (uint32_t b = 0; b < g->n_rows; ++b, a += g->a.stride) {
+        tile.panel = (const uint64_t *)(const void *)a;
+        for (uint32_t c = 0; c < n; c += panel_columns) {
+            binnet_xnor part = tile;
+            part.a += c * tile.a_stride;
+            part.n_rows = min32(n - c, panel_columns);
+            part.product = to->sums + c / panel_columns * to->panel_step + b * to->row_step;
+            g->kernels->xnor_row(&part);
         }
+    }
 }
 
 /* Sums of two or four products to what they are twice or four times of. */
@@ -154,7 +137,7 @@ static void block_task(void *context, uint32_t task, uint32_t worker) {
         whole.sums = (int32_t *)(void *)scratch;
         scratch += (size_t)g->n_rows * BINNET_XNOR_COLUMNS * sizeof(int32_t);
     }
-    const uint32_t step = is_few(g) ? n : block_columns(g->kernels);
+    const uint32_t step = block_columns(g->kernels);
     for (uint32_t c = 0; c < n; c += step) {
         place to = whole;
         to.sums += c / panel_columns * to.panel_step + c % panel_columns;

@@ -8,6 +8,7 @@ from pybinnet._engine import version as _version
 from pybinnet._estimators import BinaryConnectClassifier
 from pybinnet._features import PiecewiseLinearEncoder
 from pybinnet._latent import evaluate_latent
+from pybinnet._operations import count_operations
 from pybinnet._training import EpochInfo
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "EpochInfo",
     "PackedBits",
     "PiecewiseLinearEncoder",
+    "count_operations",
     "cpu_info",
     "evaluate_latent",
     "pack_bits",

@@ -86,8 +86,8 @@ class BinaryConnectClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[m
         of MNIST liked best: 2**-4, 2**-3 with stochastic binarization, 2**-5 with sign activation.
 
     learning_rate_final : float or "auto", default="auto"
-        Learning rate at the end, likewise; not above `learning_rate_init`. "auto" takes 2**-6 of
-        the rate at the start, but 2**-15 at least.
+        Learning rate at the end, likewise; not above `learning_rate_init`. "auto" takes 2**-10, or
+        the rate at the start if that is lower.
 
     max_iter : int or "auto", default="auto"
         Epochs. "auto" takes 20, and more if the data has so few rows that these would be less than

@@ -137,10 +137,10 @@ class Training:
         bar = tqdm(total=self.n_epochs, unit="epoch", disable=not self.params.verbose)
         try:
             for epoch in range(1, self.n_epochs + 1):
-                self.losses.append(self._epoch(epoch - 1))
+                self.losses.append(self.epoch(epoch - 1))
                 score = None
                 if self.held_out is not None:
-                    model = self._deploy()
+                    model = self.deploy()
                     score = self._score(model)
                     self.scores.append(score)
                     since_best += 1
@@ -154,7 +154,7 @@ class Training:
                     self.n_epochs,
                     self.losses[-1],
                     score,
-                    self._deploy,
+                    self.deploy,
                     self.net.checkpoint,
                 )
                 asked = [_is_true(callback(info)) for callback in self.params.callbacks or ()]
@@ -169,9 +169,10 @@ class Training:
         finally:
             bar.close()
         if not self.model:
-            self.checkpoint, self.model = self.net.checkpoint(), self._deploy()
+            self.checkpoint, self.model = self.net.checkpoint(), self.deploy()
 
-    def _epoch(self, epoch: int) -> float:
+    def epoch(self, epoch: int) -> float:
+        """Train on all rows once; return the mean loss. `epoch` counts from 0 in this fit."""
         n_rows = len(self.labels)
         total = self.n_epochs * self.n_steps
         order: NDArray[Any] = np.arange(n_rows)
@@ -185,12 +186,16 @@ class Training:
             loss += self.net.train_step(self.features[batch], self.labels[batch], rate)
         return loss / (1024 * n_rows)
 
-    def _deploy(self) -> bytes:
-        """The deployed model of the present weights."""
+    def deploy(self) -> bytes:
+        """Return the deployed model of the present weights."""
+        self.net.calibrate(self.calibration_rows())
+        return self.net.model()
+
+    def calibration_rows(self) -> NDArray[np.uint8]:
+        """Return the training rows that measure the normalisation statistics."""
         # Random rows: batches of rows that stand together, of one class maybe, vary too little.
         rows = _engine.row_order(self.seed, 2**32 - 1, len(self.labels))[:_CALIBRATION_ROWS]
-        self.net.calibrate(self.features[rows])
-        return self.net.model()
+        return self.features[rows]
 
     def _score(self, model: bytes) -> float:
         assert self.held_out is not None
@@ -295,7 +300,7 @@ def rate_exponents(params: BinaryConnectClassifier) -> tuple[int, int]:
         )
     if not is_auto(params.learning_rate_final):
         return first, _exponent(params.learning_rate_final)
-    return first, min(first + 6, _engine.MAX_RATE_EXPONENT)
+    return first, max(first, 10)
 
 
 def _exponent(rate: float | str) -> int:

@@ -176,7 +176,7 @@ def sign_of(v):
 
 
 def deterministic_weights(W, ternary):
-    return np.where(np.abs(W) > 1 << 14, sign_of(W), 0) if ternary else sign_of(W)
+    return np.where(np.abs(W) > 10922, sign_of(W), 0) if ternary else sign_of(W)
 
 
 def stochastic_weights(W, ternary, r):
@@ -402,7 +402,8 @@ class ReferenceNet:
         self.layers, self.calibration, self.method = [], [], method
         for index, (N, M) in enumerate(pairwise([n_features, *units])):
             W = little_endian_i16(self._random(INITIAL_W, index, M, 2 * N))
-            W = np.maximum(W, -32767) if method.ternary else W >> 2
+            whole = method.ternary or method.stochastic
+            W = np.maximum(W, -32767) if whole else W >> 2
             beta = little_endian_i16(self._random(INITIAL_BETA, index, 1, 2 * M))[0] >> 2
             self.layers.append(Layer(W, beta, np.full(M, 32, dtype=np.int64)))
         output = self.layers[-1]

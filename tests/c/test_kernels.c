@@ -402,6 +402,83 @@ static void test_xnor(const binnet_kernels *kernels, uint32_t n_a, uint32_t n_b,
     release(a), release(b), release(scratch), release(out);
 }
 
+/* Planes of signs and zeros at random, without bits beyond the rows' ends. */
+typedef struct planes {
+    guarded low, high;
+    uint32_t n_bits;
+} planes;
+
+static planes random_planes(uint32_t n_rows, uint32_t n_bits, int zeros) {
+    planes p = {random_bits(n_rows, n_bits), random_bits(n_rows, n_bits), n_bits};
+    for (size_t i = 0; i < p.low.n_bytes; ++i)
+        p.high.start[i] = (uint8_t)(zeros ? p.high.start[i] | p.low.start[i] : p.low.start[i]);
+    return p;
+}
+
+static int32_t entry(const planes *p, uint32_t row, uint32_t i) {
+    const size_t at = row * binnet_bits_row_words(p->n_bits) * 8 + i / 8;
+    return (p->low.start[at] >> i % 8 & 1) + (p->high.start[at] >> i % 8 & 1) - 1;
+}
+
+/* Finished columns of a product of signs. */
+typedef struct column_store {
+    int32_t *sums;
+    uint32_t n_rows, n_columns;
+} column_store;
+
+static void keep_columns(void *context, const int32_t *sums, uint32_t first, uint32_t n) {
+    const column_store *s = context;
+    for (uint32_t b = 0; b < s->n_rows; ++b)
+        memcpy(s->sums + (size_t)b * s->n_columns + first, sums + b * (size_t)BINNET_XNOR_COLUMNS,
+               n * sizeof *sums);
+}
+
+static void test_signs(const binnet_kernels *kernels, uint32_t n_rows, uint32_t n_columns,
+                       uint32_t n_bits) {
+    const binnet_parallel hook = {run_backwards, NULL, 3};
+    const int a_zeros = draw(2) != 0, w_zeros = draw(2) != 0, direct = draw(2) != 0;
+    const uint32_t n_workers = draw(2) ? 3 : 1;
+    const size_t stride = binnet_bits_row_words(n_bits) * 8, offset = draw(2) ? draw(8) : 0;
+    const size_t scratch_bytes =
+        (size_t)binnet_xnor_gemm_scratch(kernels, direct ? 0 : n_rows, n_bits);
+    planes a = random_planes(n_rows, n_bits, a_zeros),
+           w = random_planes(n_columns, n_bits, w_zeros);
+    /* Weights may stand anywhere. */
+    uint8_t *low = malloc(w.low.n_bytes + 8), *high = malloc(w.low.n_bytes + 8);
+    memcpy(low + offset, w.low.start, w.low.n_bytes);
+    memcpy(high + offset, w.high.start, w.low.n_bytes);
+    guarded scratch = guard((n_workers * scratch_bytes + 63) & ~(size_t)63);
+    guarded sums = guard(n_rows * (size_t)binnet_padded(kernels, n_columns) * sizeof(int32_t));
+    int32_t *product = malloc((size_t)n_rows * n_columns * sizeof *product);
+    column_store store = {product, n_rows, n_columns};
+    const binnet_xnor_gemm gemm = {.kernels = kernels,
+                                   .parallel = n_workers > 1 ? &hook : NULL,
+                                   .a = {a.low.start, a_zeros ? a.high.start : NULL, stride},
+                                   .w = {low + offset, w_zeros ? high + offset : NULL, stride},
+                                   .n_rows = n_rows,
+                                   .n_columns = n_columns,
+                                   .n_bits = n_bits,
+                                   .sums = direct ? (int32_t *)(void *)sums.start : NULL,
+                                   .epilogue = keep_columns,
+                                   .context = &store,
+                                   .scratch = scratch.start,
+                                   .scratch_bytes = scratch_bytes};
+    binnet_xnor_gemm_run(&gemm);
+    int equal = 1;
+    for (uint32_t b = 0; b < n_rows; ++b)
+        for (uint32_t c = 0; c < n_columns; ++c) {
+            int32_t sum = 0;
+            for (uint32_t i = 0; i < n_bits; ++i) sum += entry(&a, b, i) * entry(&w, c, i);
+            const size_t row = b * (size_t)kernels->panel_columns;
+            equal &= sum == (direct ? binnet_sums_at(kernels, gemm.sums, n_rows, c)[row]
+                                    : product[(size_t)b * n_columns + c]);
+        }
+    expect(equal, kernels->name, "product of signs", n_rows, n_columns, n_bits);
+    free(low), free(high), free(product);
+    release(a.low), release(a.high), release(w.low), release(w.high);
+    release(scratch), release(sums);
+}
+
 static void test_xnor_shapes(const binnet_kernels *kernels) {
     static const uint32_t edges[] = {0, 1, 2, 7, 8, 9, 15, 16, 17, 63, 64, 65};
     enum { N_EDGES = sizeof edges / sizeof *edges };
@@ -433,6 +510,10 @@ int main(void) {
             test_draw_bits(kernels, 1 + draw(200), draw(2) ? 31 : 255);
         for (uint32_t i = 0; i < 100; ++i) test_random(kernels, 1 + draw(9), 1 + draw(20));
         test_xnor_shapes(kernels);
+        for (uint32_t i = 0; i < 200; ++i)
+            test_signs(kernels, 1 + draw(12), 1 + draw(150), 1 + draw(700));
+        test_signs(kernels, 3, 66, 64 * 130 - 5);
+        test_signs(kernels, 9, 66, 64 * 130 - 5);
         if (t == 0) { /* what follows compares with it; tests/reference.py judges it */
             printf("%s: %s\n", names[t], failures == before ? "equals plain sums" : "DIFFERS");
             continue;

@@ -138,7 +138,7 @@ def test_rates_follow_the_method():
         return rate_exponents(BinaryConnectClassifier(**parameters))
 
     assert exponents() == (4, 10)
-    assert exponents(learning_rate_init=2**-12) == (12, 15)
+    assert exponents(learning_rate_init=2**-12) == (12, 12)
     assert exponents(learning_rate_final=2**-7) == (4, 7)
     assert exponents(binarization="stochastic") != exponents()
 

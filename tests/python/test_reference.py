@@ -145,7 +145,7 @@ def test_initial_ternary_weights_have_the_whole_range():
     assert i16.min() == -32768
     assert np.array_equal(net.layers[0].W, np.where(i16 == -32768, -32767, i16))
     assert np.array_equal(net.layers[0].beta, ref.ReferenceNet(300, [250, 2], 8, 10).layers[0].beta)
-    assert abs(np.mean(ref.deterministic_weights(net.layers[0].W, True) == 0) - 0.5) < 0.01
+    assert abs(np.mean(ref.deterministic_weights(net.layers[0].W, True) == 0) - 1 / 3) < 0.01
 
 
 def test_root_rounds_to_nearest():
@@ -199,7 +199,7 @@ def test_zero_weights_count_as_plus_one():
 
 
 def test_ternary_thresholds():
-    W = [0, 1, 16384, 16385, 32767, -1, -16384, -16385, -32767]
+    W = [0, 1, 10922, 10923, 32767, -1, -10922, -10923, -32767]
     w = ref.deterministic_weights(ref.integers(W), ternary=True)
     assert w.tolist() == [0, 0, 0, 1, 1, 0, 0, -1, -1]
 
@@ -252,7 +252,7 @@ def test_stochastic_weights_of_a_step(monkeypatch, ternary):
     for layer, trace, deployed in zip(
         net.layers, traces[2], ref.read_model(net.model())[1], strict=True
     ):
-        big = np.abs(layer.W) > 16384 if ternary else True
+        big = np.abs(layer.W) > 10922 if ternary else True
         assert np.array_equal(trace.w, np.where(layer.W < 0, -1, 1) * big)
         assert np.array_equal(deployed.w, trace.w)
 
@@ -877,7 +877,7 @@ def test_sign_ternary_model_layout():
 def planes_are(data, at, row, W):
     """Low, then high: 11 is +1, 01 is 0, 00 is -1."""
     M, N = W.shape
-    for bit, ones in ((0, W > 16384), (1, W >= -16384)):
+    for bit, ones in ((0, W > 10922), (1, W >= -10922)):
         for m in range(M):
             start = at + (bit * M + m) * row
             bits = int.from_bytes(data[start : start + row], "little")
