@@ -155,6 +155,16 @@ def _plot(path, report, panels, unit):
     figure.savefig(path, dpi=150)
 
 
+def write_atomic(path, data):
+    """Write a file whole or, if the process is killed meanwhile, not at all."""
+    temporary = path.with_name(f"{path.name}.tmp")
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())  # else the new name may outlive a power cut and the bytes not
+    os.replace(temporary, path)
+
+
 # ---- Options -------------------------------------------------------------------------------
 
 
@@ -205,6 +215,13 @@ def integer(low, high):
 
     parse.__name__ = "integer"  # in argparse's "invalid integer value"
     return parse
+
+
+def seeds(text):
+    values = [integer(0, 2**32 - 1)(part) for part in text.split(",")]
+    if len(set(values)) < len(values):
+        raise argparse.ArgumentTypeError(f"{text} has a seed twice")
+    return values
 
 
 def sizes(text):

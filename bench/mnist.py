@@ -14,7 +14,7 @@ from itertools import pairwise
 
 import datasets
 import numpy as np
-from common import add_outputs, check_outputs, integer, sizes
+from common import add_outputs, check_outputs, integer, seeds, sizes
 from tqdm import tqdm
 
 from pybinnet import BinaryConnectClassifier, __version__, _engine, cpu_info
@@ -173,10 +173,6 @@ def parse_options():
         parser.error("--n-jobs 0 has no meaning; use 1 or more, or -1 for all processors")
     check_outputs(parser, options)
     return options
-
-
-def seeds(text):
-    return [integer(0, 2**32 - 1)(part) for part in text.split(",")]
 
 
 def rate(text):

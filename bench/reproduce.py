@@ -1,0 +1,756 @@
+"""The MNIST tables and figures of the three papers, from one command that can be stopped.
+
+After every epoch a run's history and checkpoint are written to the --state folder; the same command
+goes on from there, after kill -9 too, to the same bits. Commands that run side by side share the
+work. Nothing is chosen by test error: the last epoch's is reported.
+"""
+
+# SPDX-License-Identifier: BSD-3-Clause
+
+import argparse
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from argparse import Namespace
+from contextlib import contextmanager
+from dataclasses import asdict, astuple, dataclass, replace
+from functools import cache, partial
+from importlib.util import find_spec
+from itertools import pairwise
+from pathlib import Path
+
+import datasets
+import numpy as np
+from common import (
+    compared,
+    facts,
+    integer,
+    measure,
+    save,
+    seeds,
+    show_rows,
+    write_atomic,
+)
+from threadpoolctl import threadpool_limits
+from tqdm import tqdm
+
+import pybinnet
+from pybinnet import BinaryConnectClassifier, _engine, cpu_info, xnor_matmul
+from pybinnet._engine import Method
+from pybinnet._latent import latent_scores
+from pybinnet._training import CHOICES, Training
+
+LATENT_EVERY = 10  # epochs: that test is floating-point, and slow
+LAYERS = (784, 1024, 1024, 1024, 10)  # of the papers' count of multiplications,
+BATCH_SIZE = 200  # and their batch
+XNOR_SIZE = 8192
+XNOR_HIDDEN = (4096, 4096, 4096)  # BNN's MNIST net
+N_XNOR_ROWS = 10000
+SECONDS = 1  # rough length of a timing
+PARTS = ("operations", "xnor")  # what there is besides the rows
+
+SOURCES = {
+    "BC": "BinaryConnect (2015), table 2",
+    "FM": "Neural networks with few multiplications (2015), table 1",
+    "BNN": "Binarized neural networks (2016), table 1 and section 2",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table: how to train it, and the papers' test errors with their source."""
+
+    name: str
+    paper: tuple[tuple[float, str], ...] = ()
+    method: Method = Method()  # noqa: RUF009 (it is frozen)
+    first: int = 4  # the learning rate goes from 2**-first to 2**-last
+    last: int = 10
+    hidden: tuple[int, ...] = (1024, 1024, 1024)
+    epochs: int = 100
+    batch_size: int = 128
+
+    @property
+    def slug(self):
+        return slug(self.name)
+
+
+# Rates and epochs were chosen on 10000 of the training rows (docs/algorithm.md, section 11).
+ROWS = [
+    Row("binary deterministic", ((1.29, "BC det., exact gradient"),), epochs=40),
+    Row(
+        "binary deterministic, exact gradient",
+        ((1.29, "BC det."),),
+        Method(exact=True),
+        epochs=40,
+    ),
+    Row(
+        "binary stochastic",
+        ((1.18, "BC stoch., latent, exact gradient"), (1.29, "FM, quantized backprop")),
+        Method(stochastic=True),
+        first=3,
+        epochs=200,
+    ),
+    Row("ternary deterministic", (), Method(ternary=True), epochs=40),
+    Row(
+        "ternary stochastic",
+        ((1.15, "FM, quantized backprop"),),
+        Method(ternary=True, stochastic=True),
+        first=3,
+    ),
+    Row("binary deterministic, dropout", (), Method(dropout=64)),
+    Row("sign activations", ((1.40, "BNN 2048³, shift-based"),), Method(sign=True), first=5),
+    Row("AdaMax", (), Method(adamax=True), epochs=40),
+    Row(
+        "ternary stochastic, 2048 wide",
+        (),
+        Method(ternary=True, stochastic=True),
+        first=3,
+        hidden=(2048, 2048, 2048),
+        epochs=60,
+    ),
+]
+
+PAPERS_ONLY = [  # not trained here
+    ("full precision, no regularizer", ((1.30, "BC"), (1.33, "FM"))),
+    ("full precision, 50 % dropout", ((1.01, "BC"),)),
+    ("sign activations, dropout", ((0.96, "BNN 4096³, 1000 epochs"),)),
+]
+
+
+def slug(name):
+    """A name as it is typed: binary-deterministic-dropout."""
+    return "-".join(name.lower().replace(",", " ").split())
+
+
+def main():
+    sys.stdout.reconfigure(line_buffering=True)  # a line in a log file as soon as it is printed
+    parser = make_parser()
+    options = parse_options(parser)
+    runs = plan(options)
+    try:
+        if not options.report:
+            make_folder(parser, options.state)
+            data = load_data(parser, options)
+            train_all(runs, data, options)
+            if "xnor" in options.only:
+                xnor(options.state / "xnor.json")
+        report(runs, options)
+    except StateError as error:
+        raise SystemExit(f"reproduce.py: {error}") from None
+    except KeyboardInterrupt:
+        print(f"\n{stopped(runs)}", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+def stopped(runs):
+    """Say where Ctrl-C came and how to go on."""
+    states = {run: read_state(run) for run in runs}
+    done = sum(len(state["history"]) for state in states.values())
+    begun = [missing(run, state) for run, state in states.items() if state["history"]]
+    return "\n".join(
+        [
+            f"stopped: {done} of {sum(run.row.epochs for run in runs)} epochs are done",
+            *(f"in {text}" for text in begun if text),
+            "The same command goes on from there; --report shows what is finished.",
+        ]
+    )
+
+
+def make_folder(parser, path):
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        parser.error(f"--state: {error}")
+
+
+def load_data(parser, options):
+    """Training and test rows; None if nothing is to be trained."""
+    if set(options.only) <= set(PARTS):
+        return None
+    try:
+        return Data(*datasets.load(options.dataset))
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
+
+
+# ---- Runs and their files ------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training: a row and a seed, and the file of its state."""
+
+    row: Row
+    seed: int
+    path: Path
+
+    @property
+    def name(self):
+        return f"{self.row.name}, seed {self.seed}"
+
+
+class Data:
+    """Training and test rows, and a hash of them."""
+
+    def __init__(self, x_train, y_train, x_test, y_test):
+        self.x_train, self.y_train = x_train, y_train.astype(np.uint16)
+        self.x_test, self.y_test = x_test, y_test
+        digest = hashlib.sha256()
+        for array in x_train, self.y_train, x_test, y_test:
+            digest.update(np.ascontiguousarray(array))
+        self.sha256 = digest.hexdigest()
+
+
+class StateError(Exception):
+    """A file of the --state folder cannot be used."""
+
+
+def plan(options):
+    """All runs in the order in which they are trained: a first seed of each row, then the next."""
+    rows = [row for row in ROWS if row.slug in options.only]
+    if options.epochs:
+        rows = [replace(row, epochs=options.epochs) for row in rows]
+    return [
+        Run(row, seed, state_path(options.state, options.dataset, row, seed))
+        for seed in options.seeds
+        for row in rows
+    ]
+
+
+def state_path(folder, dataset, row, seed):
+    """The file of a run: other settings, and another learning rule, have another.
+
+    The row's name and the papers' figures may change without training anew.
+    """
+    settings = asdict(row) | {"dataset": dataset, "seed": seed, "rule": rule(row.method)}
+    del settings["name"], settings["paper"]
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+    words = [
+        name if choice is True else f"{name}{choice}"
+        for name, choice in asdict(row.method).items()
+        if choice
+    ]
+    return folder / f"{'-'.join([dataset, *words, f'seed{seed}', digest[:10]])}.run"
+
+
+@cache
+def rule(method):
+    """A hash of a small training by this method. It changes when the learning rule does."""
+    x = (np.arange(64 * 16) * 37 % 256).astype(np.uint8).reshape(64, 16)
+    y = (np.arange(64) % 4).astype(np.uint16)
+    row = Row("", method=method, hidden=(16, 8), epochs=2, batch_size=8)
+    training = new_training(row, 1, x, y, n_jobs=1)
+    for epoch in range(row.epochs):
+        training.epoch(epoch)
+    return hashlib.sha256(training.net.checkpoint() + training.deploy()).hexdigest()
+
+
+def read_state(run):
+    """The state of a run: what is known of its epochs. It is empty before the first."""
+    return _read(run)[0]
+
+
+def _read(run):
+    """State and checkpoint; the file is a line of JSON and the checkpoint's bytes."""
+    try:
+        head, _, checkpoint = run.path.read_bytes().partition(b"\n")
+    except FileNotFoundError:
+        return {"history": [], "sessions": []}, None
+    try:
+        state = json.loads(head)
+    except ValueError:
+        state = {}
+    if state.get("checkpoint_sha256") != hashlib.sha256(checkpoint).hexdigest():
+        raise StateError(f"{run.path} is damaged; delete it to train {run.name!r} anew")
+    return state, checkpoint
+
+
+@contextmanager
+def claimed(run):
+    """Whether the run is this process's; what another one trains is not, until that one ends."""
+    with run.path.with_suffix(".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            mine = True
+        except BlockingIOError:
+            mine = False
+        yield mine
+
+
+def missing(run, state):
+    """What is not trained of a run; empty if nothing is."""
+    done = len(state["history"])
+    return "" if done == run.row.epochs else f"{run.name}: {done} of {run.row.epochs} epochs"
+
+
+# ---- Training ------------------------------------------------------------------------------
+
+
+def new_training(row, seed, x, y, n_jobs):
+    """What fit of a BinaryConnectClassifier with the row's parameters trains."""
+    params = BinaryConnectClassifier(
+        row.hidden,
+        **parameters(row.method),
+        batch_size=row.batch_size,
+        learning_rate_init=2.0**-row.first,
+        learning_rate_final=2.0**-row.last,
+        max_iter=row.epochs,
+        n_jobs=n_jobs,
+        random_state=seed,
+    )
+    return Training(params, x, y, int(y.max()) + 1, warm=False)
+
+
+def parameters(method):
+    """A method as parameters of the estimator."""
+    choices = zip(CHOICES.items(), astuple(method), strict=False)  # they are the first fields
+    return {
+        **{name: allowed[chosen] for (name, allowed), chosen in choices},
+        "quantized_backprop": not method.exact,
+        "dropout": method.dropout / 256,
+    }
+
+
+def train(run, data, n_jobs, after_epoch=lambda state: None):
+    """Train a run from its last whole epoch to its end; call `after_epoch` with each state."""
+    state, checkpoint = _read(run)
+    if state.setdefault("data_sha256", data.sha256) != data.sha256:
+        raise StateError(f"{run.path} was trained on other data; use another --state")
+    done = len(state["history"])
+    if done == run.row.epochs:
+        return state
+    training = new_training(run.row, run.seed, data.x_train, data.y_train, n_jobs)
+    if checkpoint:
+        training.net.restore(checkpoint)
+    state["sessions"].append(session(done + 1, n_jobs))
+    for epoch in range(done, run.row.epochs):
+        start = time.perf_counter()
+        loss = training.epoch(epoch)
+        seconds = time.perf_counter() - start
+        checkpoint = training.net.checkpoint()
+        result = {"epoch": epoch + 1, "loss": loss, "seconds": seconds}
+        last = epoch + 1 == run.row.epochs
+        state["history"].append(
+            result
+            | test(training, checkpoint, data, n_jobs, last or not (epoch + 1) % LATENT_EVERY)
+        )
+        state["checkpoint_sha256"] = hashlib.sha256(checkpoint).hexdigest()
+        write_atomic(run.path, json.dumps(state).encode() + b"\n" + checkpoint)
+        after_epoch(state)
+    return state
+
+
+def session(first_epoch, n_jobs):
+    """Who trained from this epoch on."""
+    info = facts(Namespace(threads=_engine.n_threads(n_jobs)), layers=None)
+    del info["layers"]
+    return {"first_epoch": first_epoch, **info}
+
+
+def test(training, checkpoint, data, n_jobs, latent):
+    """Test error of the deployed bits, and of the latent weights or None."""
+    start = time.perf_counter()
+    scores = _engine.predict_scores(training.deploy(), data.x_test)
+    errors = {"test_error_percent": error_percent(scores, data), "latent_error_percent": None}
+    if latent:
+        with threadpool_limits(_engine.n_threads(n_jobs), user_api="blas"):
+            scores = latent_scores(checkpoint, data.x_test, training.calibration_rows())
+        errors["latent_error_percent"] = error_percent(scores, data)
+    return errors | {"test_seconds": time.perf_counter() - start}
+
+
+def error_percent(scores, data):
+    return 100 * np.count_nonzero(scores.argmax(axis=1) != data.y_test) / len(data.y_test)
+
+
+def train_all(runs, data, options):
+    """Train what is not finished, with a bar over all epochs of all runs."""
+    states = {run: read_state(run) for run in runs}
+    bar = tqdm(
+        total=sum(run.row.epochs for run in runs),
+        initial=sum(len(state["history"]) for state in states.values()),
+        disable=None if runs else True,
+        bar_format="{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} epochs, {elapsed}{postfix}",
+    )
+
+    def show(run, state):
+        states[run] = state
+        error = state["history"][-1]["test_error_percent"]
+        bar.n = sum(len(state["history"]) for state in states.values())
+        left = tqdm.format_interval(seconds_left(states))
+        bar.set_postfix_str(f"{left} left, {run.name}: {error:.2f} %")  # also draws it
+        latent = state["history"][-1]["latent_error_percent"]
+        if latent is not None:
+            tqdm.write(
+                f"{run.name}: epoch {len(state['history'])} of {run.row.epochs}, test error "
+                f"{error:.2f} %, latent {latent:.2f} %; {left} left"
+            )
+
+    with bar:
+        for run in runs:
+            with claimed(run) as mine:
+                if mine:
+                    states[run] = train(run, data, options.n_jobs, partial(show, run))
+                else:
+                    tqdm.write(f"{run.name}: another process trains it")
+
+
+def seconds_left(states):
+    """Estimate the time left; a row that was not trained yet takes as long per weight as others."""
+    totals, seconds_all, work_all = {}, 0, 0
+    for run, state in states.items():
+        seconds = sum(e["seconds"] + e["test_seconds"] for e in state["history"])
+        before = totals.get(run.row, (0, 0))
+        totals[run.row] = before[0] + seconds, before[1] + len(state["history"])
+        seconds_all += seconds
+        work_all += n_weights(run.row) * len(state["history"])
+    left = 0
+    for run, state in states.items():
+        seconds, epochs = totals[run.row]
+        pace = seconds / epochs if epochs else n_weights(run.row) * seconds_all / max(1, work_all)
+        left += pace * (run.row.epochs - len(state["history"]))
+    return left
+
+
+def n_weights(row):
+    return sum(a * b for a, b in pairwise((LAYERS[0], *row.hidden, LAYERS[-1])))
+
+
+# ---- Report --------------------------------------------------------------------------------
+
+
+def report(runs, options):
+    """Print all tables; write what --results and --plots ask for."""
+    states = {run: read_state(run) for run in runs}
+    lines = summary(states)
+    operations = count_operations() if "operations" in options.only else None
+    if lines:
+        print(f"\n{table(lines, options.dataset)}")
+    for run, state in states.items():
+        if text := missing(run, state):
+            print(f"missing: {text}")
+    if operations:
+        print(f"\nTernary stochastic weights, quantized backprop. {operations['table']}")
+    xnor_report = read_xnor(options.state / "xnor.json") if "xnor" in options.only else None
+    suffix = "" if options.dataset == "mnist" else f"-{options.dataset}"
+    if options.results and (lines or operations):
+        threads = Namespace(threads=_engine.n_threads(options.n_jobs))
+        everything = facts(threads, list(LAYERS)) | {
+            "python": platform.python_version(),
+            "cpu_info": cpu_info(),
+            "dataset": options.dataset,
+            "seeds": options.seeds,
+            "sources": SOURCES,
+            "rows": lines,
+            "papers_only": [{"name": name, "paper": paper} for name, paper in PAPERS_ONLY],
+            "operations": operations,
+        }
+        write_json(options.results / f"reproduce{suffix}.json", everything)
+    if options.results and xnor_report:
+        write_json(options.results / "xnor.json", xnor_report)
+    if options.plots:
+        plot_convergence(lines, options.dataset, options.plots / f"convergence{suffix}.png")
+    if options.plots and xnor_report:
+        plot = Namespace(json=None, plot=options.plots / "xnor.png")
+        save(plot, xnor_report, xnor_report["panels"], "seconds")
+
+
+def write_json(path, value):
+    write_atomic(path, (json.dumps(value, indent=1) + "\n").encode())
+
+
+def summary(states):
+    """A dict for each row: its settings, and the runs of it that are finished."""
+    lines = []
+    for row in dict.fromkeys(run.row for run in states):
+        of_row = {run: state for run, state in states.items() if run.row == row}
+        finished = {run: state for run, state in of_row.items() if not missing(run, state)}
+        last = [state["history"][-1] for state in finished.values()]
+        minutes = [
+            sum(epoch["seconds"] for epoch in state["history"]) / 60 for state in finished.values()
+        ]
+        lines.append(
+            {
+                "name": row.name,
+                "paper": row.paper,
+                "hidden": row.hidden,
+                "epochs": row.epochs,
+                "batch_size": row.batch_size,
+                "rate_exponents": [row.first, row.last],
+                "method": asdict(row.method),
+                "seeds_asked_for": len(of_row),
+                "test_error_percent": spread([epoch["test_error_percent"] for epoch in last]),
+                "latent_error_percent": spread([epoch["latent_error_percent"] for epoch in last]),
+                "minutes": statistics.mean(minutes) if minutes else None,
+                "runs": [run_report(run, state) for run, state in finished.items()],
+            }
+        )
+    return lines
+
+
+def spread(values):
+    """Mean and standard deviation over the seeds, which takes two; None of none."""
+    if not values:
+        return None
+    std = statistics.stdev(values) if len(values) > 1 else None
+    return {"mean": statistics.mean(values), "std": std, "values": values}
+
+
+def run_report(run, state):
+    """A run with its history as columns."""
+    columns = {key: [epoch[key] for epoch in state["history"]] for key in state["history"][0]}
+    return {
+        "seed": run.seed,
+        "checkpoint_sha256": state["checkpoint_sha256"],
+        "data_sha256": state["data_sha256"],
+        "sessions": state["sessions"],
+        "history": columns,
+    }
+
+
+def table(lines, dataset):
+    """The table in Markdown: test errors in percent."""
+    text = [
+        f"{dataset}, test error in percent after the last epoch, mean ± standard deviation of the "
+        "seeds; minutes are of training one",
+        "",
+        "| row | papers, on MNIST | deployed | latent | seeds | epochs | minutes |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for line in lines:
+        minutes = "–" if line["minutes"] is None else f"{line['minutes']:.1f}"
+        seeds = f"{len(line['runs'])} of {line['seeds_asked_for']}"
+        text.append(
+            f"| {line['name']} | {papers(line['paper'])} | {shown(line['test_error_percent'])} "
+            f"| {shown(line['latent_error_percent'])} | {seeds} | {line['epochs']} | {minutes} |"
+        )
+    text += [f"| {name} | {papers(paper)} | | | | | |" for name, paper in PAPERS_ONLY]
+    text += ["", *(f"{short}: {source}" for short, source in SOURCES.items())]
+    return "\n".join(text)
+
+
+def papers(figures):
+    return "; ".join(f"{figure:.2f} ({source})" for figure, source in figures)
+
+
+def shown(spread):
+    if spread is None:
+        return "–"
+    return f"{spread['mean']:.2f}" + ("" if spread["std"] is None else f" ± {spread['std']:.2f}")
+
+
+def plot_convergence(lines, dataset, path):
+    """Draw the test error after each epoch, mean of the seeds, a line for each row."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import LogFormatter
+
+    lines = [line for line in lines if line["runs"]]
+    if not lines:
+        return
+    figure = Figure(figsize=(10, 5), layout="constrained")
+    axes = figure.subplots()
+    for i, line in enumerate(lines):
+        errors = [run["history"]["test_error_percent"] for run in line["runs"]]
+        mean = np.mean(errors, axis=0)
+        style = "-" if i < 10 else "--"  # there are ten colours
+        name = f"{line['name']}: {mean[-1]:.2f} %"
+        axes.plot(range(1, len(mean) + 1), mean, style, linewidth=1, label=name)
+    axes.set(
+        title=f"{dataset}, mean of the seeds",
+        xlabel="epoch",
+        ylabel="test error with the deployed weights, %",
+        yscale="log",
+    )
+    axes.yaxis.set_major_formatter(LogFormatter())  # 4, not 4 × 10⁰
+    axes.yaxis.set_minor_formatter(LogFormatter())
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.grid(which="both", alpha=0.3)
+    figure.legend(loc="outside right upper")
+    figure.savefig(path, dpi=150)
+
+
+# ---- Multiplications -----------------------------------------------------------------------
+
+
+def count_operations():
+    """What one update of the papers' net takes with their method, as a dict with its table."""
+    method = parameters(Method(ternary=True, stochastic=True))
+    counts = pybinnet.count_operations(LAYERS, BATCH_SIZE, **method)
+    return {"method": method, "table": str(counts), **asdict(counts)}
+
+
+# ---- XNOR ----------------------------------------------------------------------------------
+
+
+def xnor(path):
+    """Measure bits against float32 as BNN did, one thread each; keep it in a file."""
+    if path.exists():
+        print(f"xnor is measured; delete {path} to do it again")
+        return
+    options = Namespace(threads=1)
+    result = facts(options, [LAYERS[0], *XNOR_HIDDEN, LAYERS[-1]])
+    with threadpool_limits(1):
+        result["panels"] = [
+            xnor_panel(
+                f"±1 product, {XNOR_SIZE}³ (BNN on a GTX 750: XNOR 23 × naive, 3.4 × cuBLAS)",
+                product_contenders(XNOR_SIZE),
+            ),
+            xnor_panel(
+                f"MNIST net of sign activations, {N_XNOR_ROWS} rows (BNN: XNOR 7 × naive)",
+                net_contenders(XNOR_HIDDEN, N_XNOR_ROWS),
+            ),
+        ]
+    write_json(path, result)
+
+
+def xnor_panel(title, contenders, n_blocks=5):
+    print(f"measuring: {title}")
+    return title, compared(measure(contenders, n_blocks, SECONDS))
+
+
+def read_xnor(path):
+    """Print what was measured, and return it; None if nothing was."""
+    try:
+        result = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        print("missing: xnor")
+        return None
+    for title, rows in result["panels"]:
+        show_rows(title, rows, "seconds")
+    return result
+
+
+def product_contenders(size):
+    """What multiplies two ±1 matrices n times. Packing the left one is included."""
+    random = np.random.default_rng(0)
+    a, b = (2 * random.integers(0, 2, (size, size), np.int8) - 1 for _ in range(2))
+    a, b = a.astype(np.float32), b.astype(np.float32)
+    floats, integers = np.empty((size, size), np.float32), np.empty((size, size), np.int32)
+    return with_portable(
+        lambda: xnor_matmul(a, b, out=integers, n_jobs=1),
+        lambda: np.matmul(a, b.T, out=floats),
+        lambda: np.array_equal(integers, floats),  # exact: the size is below 2**24
+    )
+
+
+def net_contenders(hidden, n_rows):
+    """What runs a net of sign activations n times. New weights take as long as trained ones."""
+    random = np.random.default_rng(0)
+    x = random.integers(0, 256, (n_rows, LAYERS[0]), np.uint8)
+    units = (*hidden, LAYERS[-1])
+    net = _engine.Net(x.shape[1], units, 128, 0, np.ones(units[-1]), Method(sign=True), n_jobs=1)
+    net.calibrate(x[:128])
+    model = net.model()
+    rows = x.astype(np.float32)
+    weights = [
+        2 * random.integers(0, 2, shape, np.int8).astype(np.float32) - 1
+        for shape in pairwise((x.shape[1], *units))
+    ]
+
+    def floats():
+        for block in np.split(rows, range(1000, n_rows, 1000)):
+            for matrix in weights[:-1]:
+                block = block @ matrix
+                np.copysign(1, block, out=block)
+            block @ weights[-1]
+
+    return with_portable(lambda: _engine.predict_scores(model, x), floats)
+
+
+def with_portable(run, floats, is_right=lambda: True):
+    """The contenders: our kernels, numpy, and our plain C without SIMD."""
+
+    def portable():
+        before = os.environ.get("BINNET_ISA")
+        os.environ["BINNET_ISA"] = "portable"
+        try:
+            run()
+        finally:
+            del os.environ["BINNET_ISA"]
+            if before is not None:
+                os.environ["BINNET_ISA"] = before
+
+    runs = {
+        f"pybinnet, {_engine.isa_name()}": run,
+        "numpy float32": floats,
+        "pybinnet, portable C": portable,
+    }
+    for call in (floats, run):
+        call()
+    if not is_right():
+        raise AssertionError("XNOR and float32 differ")
+
+    def repeated(call, n):
+        for _ in range(n):
+            call()
+
+    return {name: partial(repeated, call) for name, call in runs.items()}
+
+
+# ---- Options -------------------------------------------------------------------------------
+
+
+def make_parser():
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0],
+        epilog="The data comes from the folder that BINNET_DATA names, else from openml.org. "
+        f"Names of --only: {', '.join(names())}.",
+    )
+    add = parser.add_argument
+    add("--only", nargs="+", type=part, default=names(), metavar="NAME", help="these, not all")
+    add(
+        "--seeds", type=seeds, default="0,1,2", help="a training of each row for each (%(default)s)"
+    )
+    add("--epochs", type=integer(1, 10**6), help="of every row, for a quick look; else the row's")
+    add("--dataset", choices=datasets.NAMES, default="mnist", help="what to train on (%(default)s)")
+    add("--n-jobs", type=int, default=1, help="threads in training (%(default)s); -1: all")
+    add(
+        "--state",
+        type=Path,
+        default="build/reproduce",
+        metavar="DIR",
+        help="has what is done so far (%(default)s)",
+    )
+    add("--results", type=folder, metavar="DIR", help="write reproduce.json, xnor.json there")
+    add("--plots", type=folder, metavar="DIR", help="draw convergence.png, xnor.png there")
+    add("--report", action="store_true", help="train and measure nothing, report what is finished")
+    return parser
+
+
+def parse_options(parser):
+    options = parser.parse_args()
+    if options.n_jobs == 0:
+        parser.error("--n-jobs 0 has no meaning; use 1 or more, or -1 for all processors")
+    if options.plots and not find_spec("matplotlib"):  # before the hours of training, not after
+        parser.error("--plots needs matplotlib; run pip install matplotlib, or leave --plots out")
+    try:
+        _engine.isa_name()
+    except ValueError as error:
+        parser.error(str(error))
+    return options
+
+
+def names():
+    return [row.slug for row in ROWS] + list(PARTS)
+
+
+def part(text):
+    if slug(text) not in names():
+        raise argparse.ArgumentTypeError(f"{text!r} is unknown; use one of {', '.join(names())}")
+    return slug(text)
+
+
+def folder(text):
+    path = Path(text)
+    if not path.is_dir():
+        raise argparse.ArgumentTypeError(f"the folder {path} does not exist")
+    return path
+
+
+if __name__ == "__main__":
+    main()
