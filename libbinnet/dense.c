@@ -36,8 +36,8 @@ static void init_momenta(int16_t *momentum, int16_t *log_scale, size_t n) {
 static void init(binnet_net *net, binnet_layer_state *layer) {
     const binnet_rng weights = binnet_rng_stream(net->seed, BINNET_RANDOM_WEIGHTS, layer->index, 0);
     const binnet_rng biases = binnet_rng_stream(net->seed, BINNET_RANDOM_BIASES, layer->index, 0);
-    const int whole_range = net->method.weights == BINNET_TERNARY ||
-                            net->method.binarization == BINNET_STOCHASTIC;
+    const int whole_range =
+        net->method.weights == BINNET_TERNARY || net->method.binarization == BINNET_STOCHASTIC;
     const int32_t halvings = whole_range ? 0 : 2;
     uint8_t random[8];
     for (uint32_t m = 0; m < layer->units; ++m)
