@@ -48,7 +48,9 @@ def main():
 
 def contenders(options, layers, x, y):
     """Return what is called with rows, and whether it takes them as floats, by name."""
-    ours = BinaryConnectClassifier(options.hidden, max_iter=1, random_state=0).fit(x, y)
+    ours = BinaryConnectClassifier(
+        options.hidden, activation=options.activation, max_iter=1, random_state=0
+    ).fit(x, y)
     theirs = MLPClassifier(options.hidden, max_iter=1, batch_size=128, random_state=0)
     theirs.fit(floats(x), y)
     callables = {
@@ -183,6 +185,12 @@ def parse_options():
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add_options(parser, seconds=0.5)
+    parser.add_argument(
+        "--activation",
+        choices=("relu", "sign"),
+        default="relu",
+        help="of pybinnet; sign is XNOR products. The peers always have ReLU, their fastest",
+    )
     return parse(parser)
 
 
