@@ -22,6 +22,7 @@ from common import facts, integer, output, seeds, sizes
 from sklearn.model_selection import train_test_split
 from tqdm import tqdm
 
+import pybinnet
 from pybinnet import BinaryConnectClassifier
 
 TOP = Path(__file__).resolve().parent.parent
@@ -146,19 +147,25 @@ def build(variant, folder):
         copy(source, folder / name)
     for name, old, new in variant.changes:
         path = folder / "libbinnet" / name
-        text = path.read_text()
-        if text.count(old) != 1:
-            raise SystemExit(f"{variant.name}: {name} has changed; mend bench/ablations.py")
-        path.write_text(text.replace(old, new))
+        path.write_text(replaced(path.read_text(), old, new, f"{variant.name}, {name}"))
     command = [sys.executable, "setup.py", "-q", "build_ext", "--inplace"]
-    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{variant.name} does not compile:\n{done.stderr}")
     return folder
+
+
+def replaced(text, old, new, where):
+    """Replace what must occur once."""
+    if text.count(old) != 1:
+        raise SystemExit(f"{where} has changed; mend bench/ablations.py")
+    return text.replace(old, new)
 
 
 def run(folder, index):
     """Train in a process that imports the changed package; return the errors."""
     arguments = [*sys.argv[1:], "--worker", str(index)]
-    environment = os.environ | {"PYTHONPATH": str(folder)}
+    environment = os.environ | {"PYTHONPATH": str(folder), "BINNET_VARIANT": str(folder)}
     output = subprocess.run(
         [sys.executable, __file__, *arguments], env=environment, check=True, stdout=subprocess.PIPE
     ).stdout
@@ -167,6 +174,8 @@ def run(folder, index):
 
 def train(options, variant):
     """Return the error in percent of every seed."""
+    changed = Path(pybinnet.__file__).is_relative_to(os.environ["BINNET_VARIANT"])
+    assert changed, "the installed package was imported instead of the changed one"
     x, y, _, _ = datasets.load("mnist")
     x, x_validation, y, y_validation = train_test_split(
         x, y, test_size=N_VALIDATION, random_state=0, stratify=y

@@ -199,7 +199,7 @@ typedef enum binnet_solver {
 
 typedef enum binnet_gradient {
     BINNET_QUANTIZED = 0, /* a layer's input counts as random bits (Lin et al. 2015, section 3.2) */
-    BINNET_EXACT = 1      /* as it is, which takes eight products instead of one: for comparison */
+    BINNET_EXACT = 1      /* as it is, which takes up to eight products, not one: for comparison */
 } binnet_gradient;
 
 /* How a net learns. All zero: BinaryConnect with quantized backprop. */
@@ -209,7 +209,9 @@ typedef struct binnet_method {
     uint32_t activation;   /* a binnet_activation: not SIGN where no layer is hidden, */
     uint32_t solver;       /* a binnet_solver, */
     uint32_t gradient;     /* a binnet_gradient */
-    uint32_t dropout; /* share of hidden units left out in a training step, in 1/256: 0 to 255 */
+    /* Shares that are left out of each row in a training step, in 1/256: 0 to 255, */
+    uint32_t dropout;       /* of hidden units: 0 where no layer is hidden, */
+    uint32_t input_dropout; /* of features; takes a copy of a batch in the arena */
 } binnet_method;
 
 /* What to train. Copied by binnet_net_init, except the hook that `parallel` names. Zero the struct
@@ -269,8 +271,8 @@ binnet_status binnet_net_calibrate(binnet_net *net, const uint8_t *x, uint32_t n
 /* Bytes of the model that binnet_model_write makes of this net. */
 size_t binnet_model_size(const binnet_net *net);
 
-/* Writes the deployed model: 1 bit a weight, 2 if ternary; 8 bytes a unit, 4 with sign activation. STATE
- * if not calibrated. */
+/* Writes the deployed model: 1 bit a weight, 2 if ternary; 8 bytes a unit, 4 a hidden one with sign
+ * activation. STATE if not calibrated. */
 binnet_status binnet_model_write(const binnet_net *net, void *bytes, size_t n_bytes);
 
 /* An opened model: a checked view of the caller's bytes, which must stay. Any alignment will do. */

@@ -1,4 +1,4 @@
-/* What becomes of activations after norm.c: dropout, and signs as bits (docs/algorithm.md, section 3).
+/* Dropout of features and activations, and signs as bits (docs/algorithm.md, section 3).
  * SPDX-License-Identifier: BSD-3-Clause */
 #include "internal.h"
 
@@ -7,9 +7,9 @@ void binnet_plan_activations(const binnet_net *net, binnet_layer_state *layer,
     layer->activation = binnet_plan(planner, (uint64_t)net->batch_size * layer->units);
     if (net->method.activation != BINNET_SIGN) return;
     layer->signs_stride = binnet_bits_row_words(layer->units) * 8;
-    layer->signs = binnet_plan(planner, (uint64_t)net->batch_size * layer->signs_stride);
+    layer->low_signs = binnet_plan(planner, (uint64_t)net->batch_size * layer->signs_stride);
     if (net->method.dropout)
-        layer->kept = binnet_plan(planner, (uint64_t)net->batch_size * layer->signs_stride);
+        layer->high_signs = binnet_plan(planner, (uint64_t)net->batch_size * layer->signs_stride);
 }
 
 /* Leaves units of a row out. Their activation 0 lets no error pass either. */
@@ -21,16 +21,46 @@ static void leave_out(uint8_t *activation, const uint8_t *random, uint32_t n, ui
 /* A block of columns: so many bytes of bits are set at once. */
 enum { COLUMNS = 64 };
 
+/* Columns of the features, and what is drawn for them. */
+typedef struct feature_job {
+    const binnet_net *net;
+    const uint8_t *x;
+    uint32_t n_rows;
+    binnet_rng rng;
+} feature_job;
+
+static void drop_columns(void *context, uint32_t task, uint32_t worker) {
+    const feature_job *j = context;
+    const uint32_t first = task * COLUMNS, rest = j->net->n_features - first;
+    const uint32_t n = rest < COLUMNS ? rest : COLUMNS;
+    uint8_t random[COLUMNS];
+    (void)worker;
+    for (uint32_t row = 0; row < j->n_rows; ++row) {
+        const size_t at = row * (size_t)j->net->n_features + first;
+        j->net->kernels->random(random, &j->rng, row, 1, first >> 3, COLUMNS >> 3);
+        memcpy(j->net->kept_features + at, j->x + at, n);
+        leave_out(j->net->kept_features + at, random, n, j->net->method.input_dropout);
+    }
+}
+
+const uint8_t *binnet_drop_features(binnet_net *net, const uint8_t *x, uint32_t n_rows) {
+    feature_job job = {net, x, n_rows,
+                       binnet_rng_stream(net->seed, BINNET_RANDOM_INPUT_DROPOUT, 0, net->step)};
+    if (!net->kept_features) return x;
+    binnet_run(&net->parallel, (net->n_features + COLUMNS - 1) / COLUMNS, drop_columns, &job);
+    return net->kept_features;
+}
+
 static void pack_row(const binnet_net *net, const binnet_layer_state *layer, uint32_t row,
                      const uint8_t *random, uint32_t first, uint32_t n) {
     const uint8_t *activation = layer->activation + row * (size_t)layer->units + first;
     const size_t at = row * layer->signs_stride + (first >> 3);
-    uint8_t *low = layer->signs + at;
+    uint8_t *low = layer->low_signs + at;
     uint8_t limit[COLUMNS];
     memset(limit, 63, sizeof limit); /* y < 0 */
     net->kernels->draw_bits(low, activation, limit, n, 255);
-    if (!layer->kept) return;
-    uint8_t *high = layer->kept + at;
+    if (!layer->high_signs) return;
+    uint8_t *high = layer->high_signs + at;
     memset(limit, (int)net->method.dropout, sizeof limit);
     if (random)
         net->kernels->draw_bits(high, limit, random, n, 255);
@@ -46,7 +76,7 @@ void binnet_finish_activations(const binnet_net *net, binnet_layer_state *layer,
         if (random)
             leave_out(layer->activation + row * (size_t)layer->units + first, random, n,
                       net->method.dropout);
-        if (layer->signs) pack_row(net, layer, row, random, first, n);
+        if (layer->low_signs) pack_row(net, layer, row, random, first, n);
         if (random) random += COLUMNS;
     }
 }

@@ -87,12 +87,6 @@ static int matches(const binnet_net *net, const uint8_t *p) {
     return memcmp(p, net->targets, binnet_output_layer(net)->units) == 0;
 }
 
-static int all_zero(const uint8_t *p, const uint8_t *end) {
-    while (p < end)
-        if (*p++) return 0;
-    return 1;
-}
-
 static int within(const uint8_t *p, size_t n, int32_t limit) {
     for (size_t i = 0; i < n; ++i)
         if (binnet_abs(binnet_get16(p + 2 * i)) > limit) return 0;
@@ -101,11 +95,13 @@ static int within(const uint8_t *p, size_t n, int32_t limit) {
 
 /* Whether every value is allowed, in a file whose shape matches. */
 static int sound(const binnet_net *net, const uint8_t *p) {
+    const uint32_t most =
+        net->method.solver == BINNET_ADAMAX ? 0 : 30; /* of exponents, and one more */
     p += FIXED;
     for (uint32_t i = 0; i < net->n_layers; ++i, p += LAYER_RECORD)
-        if (binnet_get32(p + 8) + 1 > 30 || binnet_get32(p + 12) + 1 > 30) return 0;
+        if (binnet_get32(p + 8) + 1 > most || binnet_get32(p + 12) + 1 > most) return 0;
     const size_t n_classes = binnet_output_layer(net)->units;
-    if (!all_zero(p + n_classes, p + pad4(n_classes))) return 0;
+    if (!binnet_all_zero(p + n_classes, p + pad4(n_classes))) return 0;
     p += pad4(n_classes);
     for (uint32_t i = 0; i < net->n_layers; ++i) {
         const binnet_layer_state *layer = &net->layers[i];
@@ -114,7 +110,7 @@ static int sound(const binnet_net *net, const uint8_t *p) {
         if (!within(p, layer->units, 24576) || !within(p + 2 * (size_t)layer->units, n, 32767))
             return 0;
         if (layer->momentum && !within(p + 2 * all, all, 32767)) return 0;
-        if (!all_zero(p + 2 * all * (layer->momentum ? 3 : 1), end)) return 0;
+        if (!binnet_all_zero(p + 2 * all * (layer->momentum ? 3 : 1), end)) return 0;
         p = end;
     }
     return 1;

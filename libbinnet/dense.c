@@ -36,9 +36,7 @@ static void init_momenta(int16_t *momentum, int16_t *log_scale, size_t n) {
 static void init(binnet_net *net, binnet_layer_state *layer) {
     const binnet_rng weights = binnet_rng_stream(net->seed, BINNET_RANDOM_WEIGHTS, layer->index, 0);
     const binnet_rng biases = binnet_rng_stream(net->seed, BINNET_RANDOM_BIASES, layer->index, 0);
-    const int whole_range =
-        net->method.weights == BINNET_TERNARY || net->method.binarization == BINNET_STOCHASTIC;
-    const int32_t halvings = whole_range ? 0 : 2;
+    const int32_t halvings = binnet_draws(net) ? 0 : 2;
     uint8_t random[8];
     for (uint32_t m = 0; m < layer->units; ++m)
         for (uint32_t n = 0; n < layer->fan_in; ++n) {
@@ -51,8 +49,8 @@ static void init(binnet_net *net, binnet_layer_state *layer) {
     }
     binnet_pack_latent(layer);
     /* Bits beyond the ends of rows stay 0. */
-    if (layer->signs) memset(layer->signs, 0, net->batch_size * layer->signs_stride);
-    if (layer->kept) memset(layer->kept, 0, net->batch_size * layer->signs_stride);
+    if (layer->low_signs) memset(layer->low_signs, 0, net->batch_size * layer->signs_stride);
+    if (layer->high_signs) memset(layer->high_signs, 0, net->batch_size * layer->signs_stride);
     if (net->method.solver != BINNET_ADAMAX) return;
     init_momenta(layer->momentum, layer->log_scale, (size_t)layer->units * layer->fan_in);
     init_momenta(layer->bias_momentum, layer->bias_log_scale, layer->units);
@@ -164,11 +162,12 @@ static void multiply_forward(pass *p) {
 static void forward(binnet_net *net, binnet_layer_state *layer, binnet_input input, uint32_t n_rows,
                     int calibrate) {
     pass p = {.net = net, .layer = layer, .input = input, .calibrate = calibrate, .n_rows = n_rows};
-    binnet_propagate(net, layer, calibrate);
+    /* Deployed weights stay what they are from batch to batch. */
+    if (!calibrate || net->n_calibrations == 0) binnet_propagate(net, layer, calibrate);
     multiply_forward(&p);
     binnet_run(&net->parallel, blocks(layer->units, BINNET_UNIT_BLOCK), normalise_task, &p);
     p.drop = layer->activation && net->method.dropout && !calibrate;
-    if (!p.drop && !layer->signs) return;
+    if (!p.drop && !layer->low_signs) return;
     p.rng = binnet_rng_stream(net->seed, BINNET_RANDOM_DROPOUT, layer->index, net->step);
     binnet_run(&net->parallel, blocks(layer->units, COLUMNS_AT_ONCE), finish_task, &p);
 }

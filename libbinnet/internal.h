@@ -14,6 +14,7 @@
 #define BINNET_TARGET(isa) __attribute__((target(isa)))
 #define BINNET_INLINE static inline __attribute__((always_inline, unused))
 #define BINNET_UNROLL _Pragma("GCC unroll 8")
+#define BINNET_MAY_ALIAS __attribute__((may_alias))
 #if defined(__x86_64__) && !defined(BINNET_PORTABLE_ONLY)
 #define BINNET_X86 1
 #endif
@@ -25,6 +26,7 @@
 #define BINNET_TARGET(isa)
 #define BINNET_INLINE static inline
 #define BINNET_UNROLL
+#define BINNET_MAY_ALIAS
 #endif
 #ifndef BINNET_X86
 #define BINNET_X86 0
@@ -143,7 +145,8 @@ enum {
     BINNET_RANDOM_BIAS_UPDATE = 5,
     BINNET_RANDOM_ORDER = 6,
     BINNET_RANDOM_PROPAGATED = 7,
-    BINNET_RANDOM_DROPOUT = 8
+    BINNET_RANDOM_DROPOUT = 8,
+    BINNET_RANDOM_INPUT_DROPOUT = 9
 };
 
 void binnet_threefry(const uint32_t key[2], uint32_t counter0, uint32_t counter1, uint32_t out[2]);
@@ -157,7 +160,7 @@ typedef struct binnet_selector {
     int by_column; /* row c has the bits of column c, one a summand; else row k those of summand k */
 } binnet_selector;
 
-/* The one product of the library: sums[i][c] = sum of those values[i][k] whose bit (c, k) is set; or, if
+/* The product of values and bits: sums[i][c] = sum of those values[i][k] whose bit (c, k) is set; or, if
  * bits are signs, twice that less the sum of all. Columns come in panels. */
 typedef struct binnet_select {
     int32_t *sums; /* of row i and panel p at p · panel_step + i · row_step: whole panels */
@@ -266,13 +269,17 @@ typedef struct binnet_error_job {
     int8_t *delta; /* [n_rows][stride]: the result of `quantize` */
 } binnet_error_job;
 
+/* 64 bits of a row, where bytes stand in memory too: in a model file, for instance. */
+typedef uint64_t BINNET_MAY_ALIAS binnet_word;
+
 /* Rows of a against a panel of rows of b, over a block of words. */
 typedef struct binnet_xnor {
     int32_t *product; /* [n_rows][product_stride] */
     size_t product_stride;
-    const uint64_t *a; /* [n_rows][a_stride] */
+    const binnet_word *a; /* [n_rows][a_stride] */
     size_t a_stride;
-    const uint64_t *panel; /* [n_words][xnor_columns]: word w of each row of b, 0 if none is left */
+    const binnet_word
+        *panel; /* [n_words][xnor_columns]: word w of each row of b, 0 if none is left */
     uint32_t n_rows;
     uint32_t n_columns; /* 1 to xnor_columns */
     uint32_t n_words;   /* 1 to BINNET_XNOR_WORDS */
@@ -453,7 +460,7 @@ uint64_t binnet_xnor_gemm_scratch(const binnet_kernels *kernels, uint32_t n_rows
 void binnet_xnor_gemm_run(const binnet_xnor_gemm *gemm);
 
 /* Rows of b (columns of a product), words [0, n_words), as panels of `width` columns. */
-void binnet_pack_panels(uint64_t *panel, size_t width, const uint8_t *b, size_t b_stride,
+void binnet_pack_panels(binnet_word *panel, size_t width, const uint8_t *b, size_t b_stride,
                         size_t n_columns, size_t n_words);
 
 /* All rows of `whole` against all panels of its columns. */
@@ -518,11 +525,12 @@ struct binnet_layer_state {
     const uint8_t *target;  /* [units] in the output layer; NULL elsewhere: 32 */
     binnet_scale *scale;    /* [units], of this step */
     int8_t *normed;         /* [batch][units]; the quantised error takes its place in backward */
-    uint8_t *activation;   /* [batch][units]; NULL in the output layer. SIGN: y + 64, in 0 to 127 */
-    uint8_t *signs, *kept; /* [batch][signs_stride]: the planes of these; NULL but for SIGN, */
-    size_t signs_stride;   /* and the high one, `kept`, but for dropout */
-    int64_t *mean_sum;     /* [units]: calibration sums, in net->calibration */
-    int64_t *spread_sum;   /* [units] */
+    uint8_t *activation; /* [batch][units]; NULL in the output layer. SIGN: y + 64, in 0 to 127 */
+    uint8_t *low_signs;  /* [batch][signs_stride]: the planes of these; NULL but for SIGN, */
+    uint8_t *high_signs;
+    size_t signs_stride; /* and the high one but for dropout */
+    int64_t *mean_sum;   /* [units]: calibration sums, in net->calibration */
+    int64_t *spread_sum; /* [units] */
 };
 
 struct binnet_net {
@@ -538,6 +546,7 @@ struct binnet_net {
     binnet_parallel parallel;
     binnet_layer_state *layers; /* [n_layers] */
     uint8_t *targets;           /* [n_classes] */
+    uint8_t *kept_features;     /* [batch][n_features], with input dropout, else NULL */
     int32_t *z;                 /* [panels of the widest layer][batch][panel_columns] */
     int64_t *calibration;       /* beside z: two sums of each unit of all layers */
     int16_t *error;             /* in the place of these: [batch][widest layer's units] */
@@ -552,6 +561,11 @@ struct binnet_net {
 
 extern const binnet_layer_type binnet_layer_dense;
 
+/* Whether propagated weights are other than the signs of latent ones, all of whose range then matters. */
+BINNET_INLINE int binnet_draws(const binnet_net *net) {
+    return net->method.weights == BINNET_TERNARY || net->method.binarization == BINNET_STOCHASTIC;
+}
+
 /* propagate.c */
 /* Packs the signs of a layer's latent weights: initially, and when a checkpoint was read. */
 void binnet_pack_latent(binnet_layer_state *layer);
@@ -564,6 +578,8 @@ void binnet_propagate(const binnet_net *net, binnet_layer_state *layer, int depl
 /* Places activations and, for SIGN, their signs. */
 void binnet_plan_activations(const binnet_net *net, binnet_layer_state *layer,
                              binnet_planner *planner);
+/* A copy of features with 0 where they are left out. */
+const uint8_t *binnet_drop_features(binnet_net *net, const uint8_t *x, uint32_t n_rows);
 /* Columns [first, first + n), n <= 64, first a multiple of 64: leaves out (in training) and packs signs.
  * `random`, [n_rows][64], is for rows from first_row on. */
 void binnet_finish_activations(const binnet_net *net, binnet_layer_state *layer,
@@ -611,7 +627,10 @@ uint8_t *binnet_put16(uint8_t *p, int16_t v);
 uint8_t *binnet_put32(uint8_t *p, uint32_t v);
 uint8_t *binnet_put64(uint8_t *p, uint64_t v);
 
-/* Magic, version, flags, n_bytes: the first 24 bytes of both formats. */
+/* Whether the bytes from p up to end are 0. */
+int binnet_all_zero(const uint8_t *p, const uint8_t *end);
+
+/* Magic, version, method, n_bytes: the first 24 bytes of both formats. */
 enum { BINNET_FILE_HEADER = 24 };
 uint8_t *binnet_put_header(uint8_t *p, const char *magic, uint32_t method, uint64_t n_bytes);
 /* Checks the header, but for the method, and the CRC-32 at the end. */

@@ -322,7 +322,7 @@ AVX2 BINNET_INLINE __m256i add_bits(__m256i *a, __m256i b, __m256i c) {
     return carry;
 }
 
-AVX2 BINNET_INLINE __m256i differ(const uint64_t *a, const uint64_t *b, uint32_t word) {
+AVX2 BINNET_INLINE __m256i differ(const binnet_word *a, const binnet_word *b, uint32_t word) {
     return _mm256_xor_si256(_mm256_set1_epi64x((int64_t)a[word]),
                             load(b + (size_t)word * XNOR_COLUMNS));
 }
@@ -330,7 +330,7 @@ AVX2 BINNET_INLINE __m256i differ(const uint64_t *a, const uint64_t *b, uint32_t
 /* Differing bits of a row and of four columns, one in each 64-bit lane. Eight words are added to
  * every position's count with the binary digits ones, twos and fours: only the carries into the
  * eights are counted, at most 16 · 8 a byte. */
-AVX2 BINNET_INLINE __m256i xor_count(const uint64_t *a, const uint64_t *b, uint32_t n_words) {
+AVX2 BINNET_INLINE __m256i xor_count(const binnet_word *a, const binnet_word *b, uint32_t n_words) {
     __m256i ones = _mm256_setzero_si256(), twos = ones, fours = ones, eights = ones;
     uint32_t w = 0;
     for (; w + 8 <= n_words; w += 8) {
@@ -352,7 +352,7 @@ AVX2 BINNET_INLINE __m256i xor_count(const uint64_t *a, const uint64_t *b, uint3
 
 AVX2 static void xnor_row(const binnet_xnor *t) {
     for (uint32_t i = 0; i < t->n_rows; ++i) {
-        const uint64_t *a = t->a + i * t->a_stride;
+        const binnet_word *a = t->a + i * t->a_stride;
         int32_t *product = t->product + i * t->product_stride;
         int64_t count = 0;
         for (uint32_t w = 0; w < t->n_words; ++w) count += _mm_popcnt_u64(a[w] ^ t->panel[w]);

@@ -496,8 +496,8 @@ typedef struct xnor_sums {
 /* Every differing bit turns its position's parity over, so there are twice as many as falls, and
  * one more where the parity ends at 1. In two words it falls at most once: five instructions (two
  * parities, falls, vpopcntq, add), where exclusive or, count and add of each word are six. */
-AVX512 BINNET_INLINE void xnor_step(const int vectors, xnor_sums *s, const uint64_t *const *a,
-                                    size_t word, const uint64_t *b) {
+AVX512 BINNET_INLINE void xnor_step(const int vectors, xnor_sums *s, const binnet_word *const *a,
+                                    size_t word, const binnet_word *b) {
     enum { XOR = 0x96, FALLS = 0x74 }; /* FALLS(u, v, w) = (u & ~v) | (v & ~w) */
     __m512i b0[2], b1[2];
     for (int j = 0; j < vectors; ++j) {
@@ -519,7 +519,7 @@ AVX512 BINNET_INLINE void xnor_step(const int vectors, xnor_sums *s, const uint6
 }
 
 AVX512 BINNET_INLINE void xnor_rows(const int vectors, const binnet_xnor *t, uint32_t row) {
-    const uint64_t *a[XNOR_ROWS], *b = t->panel;
+    const binnet_word *a[XNOR_ROWS], *b = t->panel;
     xnor_sums s;
     BINNET_UNROLL
     for (uint32_t i = 0; i < XNOR_ROWS; ++i) { /* rows past the last are the last again */
@@ -562,7 +562,7 @@ AVX512 static void xnor(const binnet_xnor *tile) {
 
 AVX512 static void xnor_row(const binnet_xnor *t) {
     for (uint32_t i = 0; i < t->n_rows; ++i) {
-        const uint64_t *a = t->a + i * t->a_stride;
+        const binnet_word *a = t->a + i * t->a_stride;
         int32_t *product = t->product + i * t->product_stride;
         __m512i count = _mm512_setzero_si512();
         for (uint32_t w = 0; w < t->n_words; w += 8) {

@@ -312,7 +312,7 @@ static uint32_t update(const binnet_update *t) {
 /* ---- Bits ---------------------------------------------------------------------------------- */
 
 /* The counts of up to 31 vectors are added in bytes: 31 · 8 < 2^8. */
-static uint64_t xor_count(const uint64_t *a, const uint64_t *b, size_t n_words) {
+static uint64_t xor_count(const binnet_word *a, const binnet_word *b, size_t n_words) {
     const size_t even = n_words - n_words % 2;
     uint64x2_t count = vdupq_n_u64(0);
     size_t i = 0;

@@ -162,7 +162,7 @@ BINNET_INLINE uint64_t add_bits(uint64_t a, uint64_t b, uint64_t c, uint64_t *ca
 
 /* Four words are added to the columns' counts with the binary digits `ones` and `twos`, so that
  * only the carries into the fours are counted. */
-static uint32_t xor_count(const uint64_t *a, const uint64_t *b, uint32_t n_words) {
+static uint32_t xor_count(const binnet_word *a, const binnet_word *b, uint32_t n_words) {
     uint64_t ones = 0, twos = 0, low, high, fours;
     uint32_t count = 0, i = 0;
     for (; i + 4 <= n_words; i += 4) {

@@ -205,16 +205,10 @@ static int sound_unit(const binnet_model *model, const view *v, uint32_t m) {
            term != -2;
 }
 
-static int all_zero(const uint8_t *p, const uint8_t *end) {
-    while (p < end)
-        if (*p++) return 0;
-    return 1;
-}
-
 /* Whether no bit stands beyond a row's end. */
 static int sound_row(const view *v, const uint8_t *row) {
     const uint32_t used = v->fan_in & 7, n = (v->fan_in + 7) / 8;
-    return !(used && row[n - 1] >> used) && all_zero(row + n, row + v->row_bytes);
+    return !(used && row[n - 1] >> used) && binnet_all_zero(row + n, row + v->row_bytes);
 }
 
 static int sound_layer(const binnet_model *model, const view *v) {
@@ -222,16 +216,16 @@ static int sound_layer(const binnet_model *model, const view *v) {
     const int ternary = model->weights == BINNET_TERNARY;
     for (uint32_t m = 0; m < v->units; ++m) {
         const uint8_t *low = bytes + v->low + m * v->row_bytes;
-        const uint8_t *high = bytes + v->high + m * v->row_bytes;
         if (!sound_unit(model, v, m) || !sound_row(v, low)) return 0;
         if (!ternary) continue;
+        const uint8_t *high = bytes + v->high + m * v->row_bytes;
         if (!sound_row(v, high)) return 0;
         for (size_t i = 0; i < v->row_bytes; ++i)
             if (low[i] & ~high[i]) return 0;
     }
     const uint64_t rows = v->units * (uint64_t)v->row_bytes;
-    return all_zero(bytes + v->records + v->units * record_bytes(v), bytes + v->low) &&
-           all_zero(bytes + v->high + (ternary ? rows : 0), bytes + v->end);
+    return binnet_all_zero(bytes + v->records + v->units * record_bytes(v), bytes + v->low) &&
+           binnet_all_zero(bytes + v->high + (ternary ? rows : 0), bytes + v->end);
 }
 
 binnet_status binnet_model_open(binnet_model *model, const void *bytes, size_t n_bytes,
@@ -243,7 +237,7 @@ binnet_status binnet_model_open(binnet_model *model, const void *bytes, size_t n
     binnet_model opened = {.bytes = bytes, .n_bytes = n_bytes, .kernels = kernels};
     binnet_method method;
     if (!binnet_get_method(&method, binnet_get32(opened.bytes + 12)) || method.binarization ||
-        method.solver || method.gradient || method.dropout)
+        method.solver || method.gradient || method.dropout || method.input_dropout)
         return BINNET_ERR_CORRUPT;
     opened.weights = method.weights;
     opened.activation = method.activation;

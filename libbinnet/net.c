@@ -42,7 +42,8 @@ static binnet_status check_config(const binnet_config *config) {
     const binnet_method *m = &config->method;
     if (m->weights > BINNET_TERNARY || m->binarization > BINNET_STOCHASTIC ||
         m->activation > BINNET_SIGN || m->solver > BINNET_ADAMAX || m->gradient > BINNET_EXACT ||
-        m->dropout > 255 || (m->activation == BINNET_SIGN && config->n_layers < 2))
+        m->dropout > 255 || m->input_dropout > 255 ||
+        (config->n_layers < 2 && (m->activation == BINNET_SIGN || m->dropout)))
         return BINNET_ERR_ARGUMENT;
     const binnet_parallel *p = config->parallel;
     if (p && (!p->run || p->n_workers < 1 || p->n_workers > BINNET_MAX_WORKERS))
@@ -87,6 +88,8 @@ static void plan_net(binnet_net *net, const binnet_config *config, binnet_planne
         fan_in = layer->units;
     }
     net->targets = binnet_plan(planner, fan_in);
+    if (net->method.input_dropout)
+        net->kept_features = binnet_plan(planner, batch * config->n_features);
     /* One after the other in a step: sums forward, errors backward. */
     const uint64_t z = batch * binnet_padded(k, widest) * sizeof *net->z;
     const uint64_t errors = (batch * widest * sizeof *net->error + 7) & ~(uint64_t)7;
@@ -182,9 +185,10 @@ static binnet_input layer_input(const binnet_net *net, uint32_t i, const uint8_t
     const binnet_input features = {x, net->n_features, 255, 8, {NULL, NULL, 0}};
     if (i == 0) return features;
     const binnet_layer_state *before = &net->layers[i - 1];
-    const binnet_input signs = {NULL, 0, 0, 0, {before->signs, before->kept, before->signs_stride}};
+    const binnet_input signs = {
+        NULL, 0, 0, 0, {before->low_signs, before->high_signs, before->signs_stride}};
     const binnet_input activations = {before->activation, before->units, 31, 7, {NULL, NULL, 0}};
-    return before->signs ? signs : activations;
+    return before->low_signs ? signs : activations;
 }
 
 static void forward(binnet_net *net, const uint8_t *x, uint32_t n_rows, int calibrate) {
@@ -201,6 +205,7 @@ binnet_status binnet_net_train_step(binnet_net *net, const uint8_t *x, const uin
     for (uint32_t b = 0; b < n_rows; ++b)
         if (labels[b] >= binnet_output_layer(net)->units) return BINNET_ERR_LABEL;
     net->error_unit = 0;
+    x = binnet_drop_features(net, x, n_rows);
     forward(net, x, n_rows, 0);
     const uint64_t sum = binnet_loss(net, labels, n_rows);
     for (uint32_t i = net->n_layers; i-- > 0;)

@@ -59,7 +59,7 @@ void binnet_norm_forward(const binnet_kernels *kernels, binnet_layer_state *laye
     for (uint32_t u = 0; u < n; ++u) {
         BINNET_COUNT(ADDITIONS, 1);
         mean[u] = (int32_t)binnet_divide(total[u], n_rows);
-        bias[u] = binnet_bias(layer->bias[first + u]) + (layer->signs ? 64 : 0);
+        bias[u] = binnet_bias(layer->bias[first + u]) + (layer->low_signs ? 64 : 0);
     }
     total_norm(kernels->deviations, job, n, total);
     for (uint32_t u = 0; u < n; ++u) {
@@ -82,7 +82,7 @@ int32_t binnet_norm_backward(const binnet_kernels *kernels, binnet_layer_state *
     int32_t sum[BINNET_UNIT_BLOCK], slope[BINNET_UNIT_BLOCK], mean[BINNET_UNIT_BLOCK];
     int32_t largest[BINNET_UNIT_BLOCK] = {0};
     int64_t total[BINNET_UNIT_BLOCK];
-    const int sign = layer->signs != NULL;
+    const int sign = layer->low_signs != NULL;
     const binnet_error_job job = {.error = error + first,
                                   .normed = layer->normed + first,
                                   .activation =

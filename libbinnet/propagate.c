@@ -14,15 +14,10 @@ void binnet_pack_latent(binnet_layer_state *layer) {
 
 static int is_ternary(const binnet_net *net) { return net->method.weights == BINNET_TERNARY; }
 
-/* Whether the propagated weights are other than the signs of the latent ones. */
-static int draws(const binnet_net *net) {
-    return is_ternary(net) || net->method.binarization == BINNET_STOCHASTIC;
-}
-
 void binnet_plan_weights(const binnet_net *net, binnet_layer_state *layer,
                          binnet_planner *planner) {
     const uint64_t n_bytes = (uint64_t)layer->units * layer->bits_stride;
-    layer->low = draws(net) ? binnet_plan(planner, n_bytes) : layer->bits;
+    layer->low = binnet_draws(net) ? binnet_plan(planner, n_bytes) : layer->bits;
     layer->high = is_ternary(net) ? binnet_plan(planner, n_bytes) : NULL;
 }
 
@@ -43,15 +38,15 @@ static void draw(const job *j, uint8_t *plane, uint32_t row, uint32_t n_rows, ui
     const binnet_layer_state *layer = j->layer;
     const uint32_t n_blocks = (n + 7) >> 3;
     uint8_t random[ROWS * STRIP], chance[STRIP];
-    if (j->random)
-        j->net->kernels->random(random, &j->rng, row, n_rows, first >> 3, n_blocks);
-    else
-        memset(random, 0, sizeof random);
+    if (j->random) j->net->kernels->random(random, &j->rng, row, n_rows, first >> 3, n_blocks);
     for (uint32_t i = 0; i < n_rows; ++i) {
         j->net->kernels->chances(chance, layer->latent + (row + i) * (size_t)layer->fan_in + first,
                                  n, j->chance);
-        j->net->kernels->draw_bits(plane + (row + i) * layer->bits_stride + (first >> 3), chance,
-                                   random + i * 8 * (size_t)n_blocks, n, 127);
+        uint8_t *bits = plane + (row + i) * layer->bits_stride + (first >> 3);
+        if (j->random)
+            j->net->kernels->draw_bits(bits, chance, random + i * 8 * (size_t)n_blocks, n, 127);
+        else
+            j->net->kernels->draw_bits(bits, chance, chance, n, 0); /* 0 < chance */
     }
 }
 
@@ -93,7 +88,7 @@ static void draw_rows(void *context, uint32_t task, uint32_t worker) {
 void binnet_propagate(const binnet_net *net, binnet_layer_state *layer, int deploy) {
     const int stochastic = net->method.binarization == BINNET_STOCHASTIC;
     job j = {.net = net, .layer = layer, .random = stochastic && !deploy};
-    if (!draws(net)) return;
+    if (!binnet_draws(net)) return;
     if (deploy && !is_ternary(net)) {
         memcpy(layer->low, layer->bits, layer->units * layer->bits_stride);
         return;

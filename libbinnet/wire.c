@@ -45,6 +45,12 @@ uint8_t *binnet_put64(uint8_t *p, uint64_t v) {
     return binnet_put32(binnet_put32(p, (uint32_t)(v & 0xffffffffu)), (uint32_t)(v >> 32));
 }
 
+int binnet_all_zero(const uint8_t *p, const uint8_t *end) {
+    while (p < end)
+        if (*p++) return 0;
+    return 1;
+}
+
 enum { FORMAT_VERSION = 1 };
 
 uint8_t *binnet_put_header(uint8_t *p, const char *magic, uint32_t method, uint64_t n_bytes) {
@@ -65,16 +71,21 @@ binnet_status binnet_check_file(const uint8_t *bytes, size_t n_bytes, const char
 }
 
 /* Each choice is a bit, but for dropout. */
-enum { DROPOUT_SHIFT = 8 };
+enum { DROPOUT_SHIFT = 8, INPUT_DROPOUT_SHIFT = 16 };
 
 uint32_t binnet_put_method(const binnet_method *m) {
     return m->weights | m->binarization << 1 | m->activation << 2 | m->solver << 3 |
-           m->gradient << 4 | m->dropout << DROPOUT_SHIFT;
+           m->gradient << 4 | m->dropout << DROPOUT_SHIFT | m->input_dropout << INPUT_DROPOUT_SHIFT;
 }
 
 int binnet_get_method(binnet_method *method, uint32_t word) {
-    const binnet_method m = {word & 1u,      word >> 1 & 1u, word >> 2 & 1u,
-                             word >> 3 & 1u, word >> 4 & 1u, word >> DROPOUT_SHIFT & 255u};
+    const binnet_method m = {word & 1u,
+                             word >> 1 & 1u,
+                             word >> 2 & 1u,
+                             word >> 3 & 1u,
+                             word >> 4 & 1u,
+                             word >> DROPOUT_SHIFT & 255u,
+                             word >> INPUT_DROPOUT_SHIFT & 255u};
     *method = m;
     return binnet_put_method(&m) == word;
 }

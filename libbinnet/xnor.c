@@ -9,7 +9,7 @@ enum { STRIP = 8 };
 static uint32_t min32(uint32_t a, uint32_t b) { return a < b ? a : b; }
 static uint32_t words_of(uint32_t n_bits) { return (uint32_t)binnet_bits_row_words(n_bits); }
 
-void binnet_pack_panels(uint64_t *panel, size_t width, const uint8_t *b, size_t b_stride,
+void binnet_pack_panels(binnet_word *panel, size_t width, const uint8_t *b, size_t b_stride,
                         size_t n_columns, size_t n_words) {
     for (size_t column = 0; column < n_columns; column += width, panel += n_words * width) {
         const size_t n = n_columns - column < width ? n_columns - column : width;
@@ -71,9 +71,9 @@ static void multiply_many(const binnet_xnor_gemm *g, const place *to, binnet_xno
                           const uint8_t *a, const uint8_t *w, uint32_t n, uint8_t *operand) {
     const uint32_t width = g->kernels->xnor_columns, panel_columns = g->kernels->panel_columns;
     const size_t panel_stride = (size_t)tile.n_words * width;
-    uint64_t *panels = (uint64_t *)(void *)operand;
+    binnet_word *panels = (binnet_word *)(void *)operand;
     binnet_pack_panels(panels, width, w, g->w.stride, n, tile.n_words);
-    tile.a = (const uint64_t *)(const void *)a;
+    tile.a = (const binnet_word *)(const void *)a;
     tile.a_stride = g->a.stride / 8;
     tile.n_rows = g->n_rows;
     tile.product_stride = to->row_step;
@@ -88,16 +88,16 @@ static void multiply_many(const binnet_xnor_gemm *g, const place *to, binnet_xno
 static void multiply_few(const binnet_xnor_gemm *g, const place *to, binnet_xnor tile,
                          const uint8_t *a, const uint8_t *w, uint32_t n, uint8_t *operand) {
     const uint32_t panel_columns = g->kernels->panel_columns;
-    tile.a = (const uint64_t *)(const void *)w;
+    tile.a = (const binnet_word *)(const void *)w;
     tile.a_stride = g->w.stride / 8;
     if ((uintptr_t)w % 8 != 0) {
-        binnet_pack_panels((uint64_t *)(void *)operand, 1, w, g->w.stride, n, tile.n_words);
-        tile.a = (const uint64_t *)(void *)operand;
+        binnet_pack_panels((binnet_word *)(void *)operand, 1, w, g->w.stride, n, tile.n_words);
+        tile.a = (const binnet_word *)(void *)operand;
         tile.a_stride = tile.n_words;
     }
     tile.product_stride = 1;
     for (uint32_t b = 0; b < g->n_rows; ++b, a += g->a.stride) {
-        tile.panel = (const uint64_t *)(const void *)a;
+        tile.panel = (const binnet_word *)(const void *)a;
         for (uint32_t c = 0; c < n; c += panel_columns) {
             binnet_xnor part = tile;
             part.a += c * tile.a_stride;

@@ -177,6 +177,7 @@ class Method:
     adamax: bool = False
     exact: bool = False
     dropout: int = 0  # in 1/256
+    input_dropout: int = 0  # likewise
 
 
 class Net:

@@ -61,7 +61,7 @@ class BinaryConnectClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[m
 
     activation : {"relu", "sign"}, default="relu"
         Activation of hidden units. With "sign" activations are bits too ([3]_), and all layers but
-        the first are computed by XNOR and bit count.
+        the first are computed forward, in prediction and training, by XNOR and bit count.
 
     solver : {"sgd", "adamax"}, default="sgd"
         Stochastic gradient descent on latent weights clipped to [-1, 1], each layer's step measured
@@ -76,14 +76,17 @@ class BinaryConnectClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[m
         Share of hidden units left out at random in training, for each row; 0 to 0.99, rounded to
         1/256.
 
+    input_dropout : float, default=0.0
+        Share of features likewise. On images 0.2 helps more than anything else, given epochs.
+
     batch_size : int or "auto", default="auto"
         The most rows of a training step, 4 to 32768. "auto" takes 128, and 16 to 64 below 2048
         rows. The rows of an epoch are divided evenly over its steps.
 
     learning_rate_init : float or "auto", default="auto"
         Learning rate at the start, as a share of the weight range. It decays exponentially in
-        powers of two, to which this is rounded; 2**-15 to 1. "auto" takes what the validation rows
-        of MNIST liked best: 2**-4, 2**-3 with stochastic binarization, 2**-5 with sign activation.
+        powers of two, to which this is rounded; 2**-15 to 1. "auto" takes what was best on MNIST:
+        2**-4, 2**-3 with stochastic binarization, 2**-5 with sign activation.
 
     learning_rate_final : float or "auto", default="auto"
         Learning rate at the end, likewise; not above `learning_rate_init`. "auto" takes 2**-10, or
@@ -108,7 +111,8 @@ class BinaryConnectClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[m
 
     warm_start : bool, default=False
         Whether `fit` goes on from `checkpoint_` of the previous call instead of new weights. The
-        classes, columns, layers and batch size must be the same. The seed and the classes' shares
+        classes, columns, layers, batch size and method (`weights` to `input_dropout`) must be the
+        same. The seed and the classes' shares
         stay those of the first fit; the learning rate decays anew.
 
     shuffle : bool, default=True
@@ -216,6 +220,7 @@ class BinaryConnectClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[m
         solver: str = "sgd",
         quantized_backprop: bool = True,
         dropout: float = 0.0,
+        input_dropout: float = 0.0,
         batch_size: int | str = "auto",
         learning_rate_init: float | str = "auto",
         learning_rate_final: float | str = "auto",
@@ -238,6 +243,7 @@ class BinaryConnectClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[m
         self.solver = solver
         self.quantized_backprop = quantized_backprop
         self.dropout = dropout
+        self.input_dropout = input_dropout
         self.batch_size = batch_size
         self.learning_rate_init = learning_rate_init
         self.learning_rate_final = learning_rate_final
@@ -393,6 +399,7 @@ class BinaryConnectClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[m
         for name, allowed in CHOICES.items():
             check_choice(name, getattr(self, name), allowed)
         check_number("dropout", self.dropout, Real, 0, 0.99)
+        check_number("input_dropout", self.input_dropout, Real, 0, 0.99)
         if not hidden and self.activation == "sign":
             raise ValueError(
                 "activation='sign' needs a hidden layer, and hidden_layer_sizes has none: sign is "

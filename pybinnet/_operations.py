@@ -46,7 +46,7 @@ class OperationCounts:
     few_multiplications, few_multiplications_batch_norm : int
         Those of ternary weights and quantized backprop as the paper counts them, likewise.
     multiplications : int
-        Those of this library on data: 0.
+        Those of this library on data: 0 by construction, as its source shows; nothing counts them.
     additions, shifts, lookups, popcounts, divisions, random_bytes : int
         The other operations of this library.
     """
@@ -98,7 +98,7 @@ class OperationCounts:
 
 def count_operations(
     layer_sizes: Sequence[int] | BinaryConnectClassifier,
-    batch_size: int = 200,
+    batch_size: int | None = None,
     *,
     weights: str = "binary",
     binarization: str = "deterministic",
@@ -106,6 +106,7 @@ def count_operations(
     solver: str = "sgd",
     quantized_backprop: bool = True,
     dropout: float = 0.0,
+    input_dropout: float = 0.0,
 ) -> OperationCounts:
     """Count the operations of one minibatch update, forward and backward.
 
@@ -117,9 +118,9 @@ def count_operations(
         leave the other parameters out then.
 
     batch_size : int, default=200
-        Rows of the minibatch, 1 to 32768.
+        Rows of the minibatch, 1 to 32768. Few multiplications has 200.
 
-    weights, binarization, activation, solver, quantized_backprop, dropout
+    weights, binarization, activation, solver, quantized_backprop, dropout, input_dropout
         The method of this library's counts, as in `BinaryConnectClassifier`.
 
     Returns
@@ -181,14 +182,16 @@ def count_operations(
         "solver": solver,
         "quantized_backprop": quantized_backprop,
         "dropout": dropout,
+        "input_dropout": input_dropout,
     }
     for name, allowed in CHOICES.items():
         check_choice(name, parameters[name], allowed)
     check_flag("quantized_backprop", quantized_backprop)
     check_number("dropout", dropout, Real, 0, 0.99)
+    check_number("input_dropout", input_dropout, Real, 0, 0.99)
     method = engine_method(parameters)
     if isinstance(layer_sizes, BinaryConnectClassifier):
-        if (batch_size, method) != (200, Method()):
+        if (batch_size, method) != (None, Method()):
             raise ValueError(
                 "layer_sizes is a classifier, whose own batch size and method are counted; "
                 "leave the other parameters out"
@@ -199,6 +202,7 @@ def count_operations(
         batch_size, method = configuration.batch_size, engine_method(configuration.method)
         layer_sizes = (n_features, *configuration.units)
     sizes = _check_sizes(layer_sizes, method)
+    batch_size = 200 if batch_size is None else batch_size
     check_number("batch_size", batch_size, Integral, 1, _engine.MAX_BATCH)
     batch = int(batch_size)
     units = sum(sizes[1:])
@@ -226,10 +230,9 @@ def _check_sizes(layer_sizes: Any, method: Method) -> tuple[int, ...]:
         check_number("layer_sizes", size, Integral, 1, most, whole=layer_sizes)
     if layer_sizes[-1] < 2:
         raise ValueError(f"layer_sizes={layer_sizes!r} has one class; 2 or more are needed")
-    if method.sign and len(layer_sizes) < 3:
-        raise ValueError(
-            f"activation='sign' needs a hidden layer, layer_sizes={layer_sizes!r} has none"
-        )
+    if (method.sign or method.dropout) and len(layer_sizes) < 3:
+        what = "activation='sign'" if method.sign else "dropout"
+        raise ValueError(f"{what} needs a hidden layer, layer_sizes={layer_sizes!r} has none")
     return tuple(int(size) for size in layer_sizes)
 
 
@@ -258,6 +261,8 @@ def _of_library(sizes: tuple[int, ...], batch: int, method: Method) -> dict[str,
         # The sums are made less once, or doubled before each further digit.
         count(rows * columns * (planes - 1), additions=1)
 
+    if method.input_dropout:
+        count(batch * _COLUMNS * _blocks(sizes[0], _COLUMNS), random_bytes=1)
     weight_planes = 2 if method.ternary else 1
     sign_planes = 2 if method.dropout else 1
     row_blocks = _blocks(batch, _ROW_BLOCK)

@@ -247,10 +247,11 @@ CHOICES = {
     "activation": ("relu", "sign"),
     "solver": ("sgd", "adamax"),
 }
+METHOD_PARAMETERS = (*CHOICES, "quantized_backprop", "dropout", "input_dropout")
 
 
 def _method_parameters(params: BinaryConnectClassifier) -> dict[str, Any]:
-    return {name: getattr(params, name) for name in (*CHOICES, "quantized_backprop", "dropout")}
+    return {name: getattr(params, name) for name in METHOD_PARAMETERS}
 
 
 def engine_method(parameters: dict[str, Any]) -> _engine.Method:
@@ -259,8 +260,8 @@ def engine_method(parameters: dict[str, Any]) -> _engine.Method:
         allowed.index(parameters[name]) == 1 for name, allowed in CHOICES.items()
     )
     exact = not parameters["quantized_backprop"]
-    dropout = round(256 * parameters["dropout"])
-    return _engine.Method(ternary, stochastic, sign, adamax, exact, dropout)
+    shares = (round(256 * parameters[name]) for name in ("dropout", "input_dropout"))
+    return _engine.Method(ternary, stochastic, sign, adamax, exact, *shares)
 
 
 def _warm_configuration(params: BinaryConnectClassifier, asked: Configuration) -> Configuration:

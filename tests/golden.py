@@ -27,7 +27,8 @@ METHODS = {
     "adamax": Method(adamax=True),
     "exact": Method(exact=True),
     "dropout": Method(dropout=128),
-    "all": Method(True, True, True, True, True, dropout=77),
+    "input-dropout": Method(input_dropout=51),
+    "all": Method(True, True, True, True, True, dropout=77, input_dropout=50),
     "sign-dropout": Method(sign=True, dropout=64),
 }
 

@@ -17,6 +17,7 @@ import numpy as np
 MASK32 = 0xFFFFFFFF
 # The purposes of random bytes
 INITIAL_W, INITIAL_BETA, OUTER, ERROR, UPDATE_W, UPDATE_BETA, ROW_ORDER, WEIGHTS, DROPOUT = range(9)
+INPUT_DROPOUT = 9
 DENSE = 1  # FORMAT.md, kind of layer
 
 
@@ -33,7 +34,7 @@ def bounded(v, limit):
 
 @dataclass(frozen=True)
 class Method:
-    """The six choices; their defaults are 0 in files."""
+    """The seven choices; their defaults are 0 in files."""
 
     ternary: bool = False  # weights, else binary
     stochastic: bool = False  # binarization, else deterministic
@@ -41,23 +42,32 @@ class Method:
     adamax: bool = False  # solver, else SGD
     exact: bool = False  # gradient, else quantized
     dropout: int = 0  # in 1/256
+    input_dropout: int = 0  # likewise
 
     def __post_init__(self):
         assert 0 <= self.dropout <= 255
+        assert 0 <= self.input_dropout <= 255
 
     def to_u32(self):
         bits = (self.ternary, self.stochastic, self.sign, self.adamax, self.exact)
-        return sum(bit << i for i, bit in enumerate(bits)) + (self.dropout << 8)
+        return sum(bit << i for i, bit in enumerate(bits)) + (
+            self.dropout << 8 | self.input_dropout << 16
+        )
 
     @classmethod
     def from_u32(cls, word):
-        method = cls(*(bool(word >> i & 1) for i in range(5)), word >> 8 & 255)
+        bits = (bool(word >> i & 1) for i in range(5))
+        method = cls(*bits, word >> 8 & 255, word >> 16 & 255)
         same(method.to_u32(), word)  # so the other bits are 0
         return method
 
-    def of_model(self, n_layers):
+    def of_model(self):
         """What prediction depends on."""
-        return Method(ternary=self.ternary, sign=self.sign and n_layers > 1)
+        return Method(ternary=self.ternary, sign=self.sign)
+
+    def suits(self, n_layers):
+        """Sign activation and dropout need a hidden layer."""
+        return n_layers > 1 or not (self.sign or self.dropout)
 
 
 # Section 1: primitives
@@ -396,6 +406,7 @@ class ReferenceNet:
         assert all(1 <= n <= 65536 for n in [n_features, *units])
         assert len(counts) == units[-1] >= 2
         assert 1 <= len(units) <= 32
+        assert method.suits(len(units))
         assert 1 <= batch_size <= 32768
         assert 0 <= seed < 1 << 64
         self.n_features, self.batch_size, self.seed, self.step = n_features, batch_size, seed, 0
@@ -417,7 +428,7 @@ class ReferenceNet:
         assert h >= 0
         assert self.step < MASK32
         self.calibration = []
-        x = features(x, self.n_features, self.batch_size)
+        x = self._drop(features(x, self.n_features, self.batch_size))
         traces = forward(self.layers, x, self.method, self._random)
         loss, g = squared_hinge(traces[-1].y, integers(labels))
         unit = 0  # that of g is 2^unit
@@ -440,6 +451,12 @@ class ReferenceNet:
                 unit += E - 7 + int(bitlen(127 * len(trace.w))) - 15
         self.step += 1
         return loss
+
+    def _drop(self, x):
+        """Section 3, step 2: features without those left out."""
+        if self.method.input_dropout == 0:
+            return x
+        return np.where(self._random(INPUT_DROPOUT, 0, *x.shape) < self.method.input_dropout, 0, x)
 
     def _outer_input(self, index, x):
         """Section 7, step 1: s."""
@@ -483,7 +500,7 @@ class ReferenceNet:
 
     def model(self):
         assert self.calibration, "calibrate first"
-        method, deployed = self.method.of_model(len(self.layers)), []
+        method, deployed = self.method.of_model(), []
         for layer, seen in zip(self.layers, zip(*self.calibration, strict=True), strict=True):
             mean, s16 = divide(sum(seen), len(seen))
             w = deterministic_weights(layer.W, method.ternary)
@@ -512,12 +529,13 @@ class ReferenceNet:
         (net.seed,) = take("<u8", 1).tolist()
         net.step, net.batch_size, net.n_features, n_layers = take("<u4", 4).tolist()
         within(net.batch_size, 1, 32768)
+        same(net.method.suits(n_layers), True)
         heads = take.heads(net.n_features, n_layers, 4)
         targets = within(take("u1", heads[-1, 1]), 2, 48)
         net.layers, net.calibration, N = [], [], net.n_features
         for _, M, e_W, e_beta in heads.tolist():
             take.align(4)
-            within([e_W, e_beta], -1, 29)
+            within([e_W, e_beta], -1, -1 if net.method.adamax else 29)
             beta = within(take("<i2", M), -24576, 24576)
             W = within(take("<i2", M * N), -32767, 32767).reshape(M, N)
             layer = Layer(W, beta, np.full(M, 32, dtype=np.int64), e_W, e_beta)
@@ -654,7 +672,8 @@ def read_model(data):
     take, layers = Reader(data, b"BINNETMD"), []
     n_features, n_layers = take("<u4", 2).tolist()
     method, N = take.method, n_features
-    same(method, method.of_model(n_layers))
+    same(method, method.of_model())
+    same(method.suits(n_layers), True)
     for index, (_, M) in enumerate(take.heads(n_features, n_layers, 2).tolist()):
         layer = Deployed(None)
         if method.sign and index < n_layers - 1:

@@ -114,16 +114,17 @@ typedef struct golden {
 } golden;
 
 static const golden golden_runs[] = {
-    {"binary", {0, 0, 0, 0, 0, 0}, 0x050395d5, 0x6d981ef6},
-    {"binary-stochastic", {0, 1, 0, 0, 0, 0}, 0xa91ae2e6, 0x392fb703},
-    {"ternary", {1, 0, 0, 0, 0, 0}, 0xd5bbe380, 0xe1c615e4},
-    {"ternary-stochastic", {1, 1, 0, 0, 0, 0}, 0x16e970fc, 0x96b25fd1},
-    {"sign", {0, 0, 1, 0, 0, 0}, 0xced8ec8e, 0xb9da3b02},
-    {"adamax", {0, 0, 0, 1, 0, 0}, 0xe2d350ff, 0x84f2893f},
-    {"exact", {0, 0, 0, 0, 1, 0}, 0xffee20f8, 0xe576b630},
-    {"dropout", {0, 0, 0, 0, 0, 128}, 0xd7e8f83d, 0x0a915a37},
-    {"all", {1, 1, 1, 1, 1, 77}, 0xa9845e0b, 0x79943983},
-    {"sign-dropout", {0, 0, 1, 0, 0, 64}, 0xd0b4823a, 0x32befdb2},
+    {"binary", {0, 0, 0, 0, 0, 0, 0}, 0x050395d5, 0x6d981ef6},
+    {"binary-stochastic", {0, 1, 0, 0, 0, 0, 0}, 0xa91ae2e6, 0x392fb703},
+    {"ternary", {1, 0, 0, 0, 0, 0, 0}, 0xd5bbe380, 0xe1c615e4},
+    {"ternary-stochastic", {1, 1, 0, 0, 0, 0, 0}, 0x16e970fc, 0x96b25fd1},
+    {"sign", {0, 0, 1, 0, 0, 0, 0}, 0xced8ec8e, 0xb9da3b02},
+    {"adamax", {0, 0, 0, 1, 0, 0, 0}, 0xe2d350ff, 0x84f2893f},
+    {"exact", {0, 0, 0, 0, 1, 0, 0}, 0xffee20f8, 0xe576b630},
+    {"dropout", {0, 0, 0, 0, 0, 128, 0}, 0xd7e8f83d, 0x0a915a37},
+    {"input-dropout", {.input_dropout = 51}, 0xcb65476b, 0xe1222cd9},
+    {"all", {1, 1, 1, 1, 1, 77, 50}, 0x9d53e9b0, 0xbffe1f63},
+    {"sign-dropout", {0, 0, 1, 0, 0, 64, 0}, 0xd0b4823a, 0x32befdb2},
 };
 
 static uint32_t last_word(const uint8_t *bytes, size_t n) {
@@ -389,10 +390,14 @@ static void test_config_refusals(void) {
     REFUSED(method.solver, 2, BINNET_ERR_ARGUMENT);
     REFUSED(method.gradient, 2, BINNET_ERR_ARGUMENT);
     REFUSED(method.dropout, 256, BINNET_ERR_ARGUMENT);
+    REFUSED(method.input_dropout, 256, BINNET_ERR_ARGUMENT);
     config = good;
     config.n_layers = 1;
     config.layers = wide + 1;
     config.method.activation = BINNET_SIGN; /* of no hidden layer */
+    EXPECT(binnet_net_size(&config, &n) == BINNET_ERR_ARGUMENT && n == 77);
+    config.method.activation = BINNET_RELU;
+    config.method.dropout = 1;
     EXPECT(binnet_net_size(&config, &n) == BINNET_ERR_ARGUMENT && n == 77);
     binnet_parallel parallel = {NULL, NULL, 1};
     REFUSED(parallel, &parallel, BINNET_ERR_ARGUMENT);

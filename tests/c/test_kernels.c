@@ -99,6 +99,16 @@ static int is_set(const binnet_selector *s, uint32_t column, uint32_t k) {
     return s->bits[row * s->stride + bit / 8] >> bit % 8 & 1;
 }
 
+/* Planes of the same shape, one after another, of which the first is given. */
+static guarded more_planes(guarded first, uint32_t n) {
+    guarded all = guard(first.n_bytes * n);
+    for (uint32_t i = 0; i < n; ++i)
+        for (size_t k = 0; k < first.n_bytes; ++k)
+            all.start[i * first.n_bytes + k] = (uint8_t)(i == 0 ? first.start[k] : draw(256));
+    release(first);
+    return all;
+}
+
 /* Against plain sums, with buffers of just the sizes that were asked for. */
 static void test_product(const binnet_kernels *kernels, uint32_t n_rows, uint32_t n_columns,
                          uint32_t depth) {
@@ -113,9 +123,12 @@ static void test_product(const binnet_kernels *kernels, uint32_t n_rows, uint32_
     guarded bits = selector.by_column ? random_rows(n_columns, depth, &selector.stride)
                                       : random_rows(depth, n_columns, &selector.stride);
     const int signs = draw(2) != 0, ternary = signs && draw(2);
+    const uint32_t n_digits = !signs && draw(3) == 0 ? 1 + draw(8) : 1;
+    const size_t plane_bytes = bits.n_bytes;
+    bits = more_planes(bits, n_digits);
     guarded high_plane = guard(bits.n_bytes);
-    guarded panels =
-        guard((size_t)binnet_gemm_panels(kernels, n_rows, n_columns, depth) * (ternary ? 2 : 1));
+    guarded panels = guard((size_t)binnet_gemm_panels(kernels, n_rows, n_columns, depth) *
+                           (ternary ? 2 : n_digits));
     guarded scratch = guard((n_workers * scratch_bytes + 63) & ~(size_t)63);
     guarded sums = guard(n_rows * (size_t)binnet_padded(kernels, n_columns) * sizeof(int32_t));
     int32_t *product = malloc(n_sums * sizeof *product);
@@ -136,7 +149,8 @@ static void test_product(const binnet_kernels *kernels, uint32_t n_rows, uint32_
                               .signs = signs,
                               .selector = selector,
                               .high = ternary ? high_plane.start : NULL,
-                              .n_digits = 1,
+                              .n_digits = n_digits,
+                              .digit_bytes = plane_bytes,
                               .n_rows = n_rows,
                               .n_columns = n_columns,
                               .depth = depth,
@@ -155,6 +169,11 @@ static void test_product(const binnet_kernels *kernels, uint32_t n_rows, uint32_
                 const uint8_t v = values.start[i * stride + k];
                 const int32_t value = int8 ? (int8_t)v : v;
                 const int zero = ternary && is_set(&other, c, k) && !is_set(&selector, c, k);
+                for (uint32_t d = 1; d < n_digits; ++d) {
+                    const binnet_selector digit = {bits.start + d * plane_bytes, selector.stride,
+                                                   selector.by_column};
+                    if (is_set(&digit, c, k)) sum += value * (1 << d);
+                }
                 sum += is_set(&selector, c, k) ? value : signs && !zero ? -value : 0;
             }
             const size_t row = i * (size_t)kernels->panel_columns;
@@ -286,6 +305,7 @@ static normed normalise(const binnet_kernels *kernels, const int32_t *z, const i
     layer.scale = r.scale;
     layer.normed = (int8_t *)r.normed.start;
     layer.activation = hidden ? r.activation.start : NULL;
+    layer.low_signs = hidden == 2 ? r.activation.start : NULL; /* sign activation: only asked for */
     for (uint32_t u = 0; u < n_units; u += BINNET_UNIT_BLOCK)
         binnet_norm_forward(kernels, &layer, z + u, n_units, n_rows, u,
                             n_units - u < BINNET_UNIT_BLOCK ? n_units - u : BINNET_UNIT_BLOCK, 0);
@@ -317,7 +337,7 @@ static void test_norm(const binnet_kernels *kernels, uint32_t n_rows, uint32_t n
     guarded random = random_bytes(n);
     int32_t *sums = (int32_t *)(void *)z.start;
     int16_t *errors = (int16_t *)(void *)error.start;
-    const int hidden = draw(2) != 0;
+    const int hidden = (int)draw(3);
     const uint32_t spread = 1u << draw(25), height = 1u << draw(16);
     for (size_t i = 0; i < n; ++i) {
         sums[i] = (int32_t)draw(spread) - (int32_t)(spread >> draw(3));
@@ -494,6 +514,101 @@ static void test_xnor_shapes(const binnet_kernels *kernels) {
     test_xnor(kernels, 1030, 3, 65);
 }
 
+/* Rows of AdaMax with every value at its ends now and then. */
+static void test_adamax(const binnet_kernels *kernels, uint32_t n_rows, uint32_t n) {
+    const size_t n_weights = (size_t)n_rows * n, bits_stride = (n + 7) / 8;
+    guarded gradient = guard(n_weights * sizeof(int32_t)), state[2][3], bits[2];
+    const binnet_momentum_rule rule = {(int32_t)draw(81) - 40, (int32_t)draw(20) - 3,
+                                       draw(2) ? 32767 : 24576};
+    for (size_t i = 0; i < n_weights; ++i) {
+        const int32_t g = draw(8) ? (int32_t)(draw(1u << 30) >> draw(31)) : 0;
+        ((int32_t *)(void *)gradient.start)[i] = draw(2) ? g : -g;
+    }
+    for (int a = 0; a < 3; ++a) {
+        state[0][a] = random_bytes(2 * n_weights);
+        state[1][a] = guard(2 * n_weights);
+        int16_t *values = (int16_t *)(void *)state[0][a].start;
+        for (size_t i = 0; i < n_weights; ++i) {
+            const int32_t limit = a == 0 ? rule.limit : 32767;
+            if (draw(4) == 0) values[i] = (int16_t)(draw(2) ? limit : -limit);
+            if (a < 2) values[i] = (int16_t)binnet_clamp(values[i], -limit, limit);
+            if (a == 2 && draw(4) == 0) values[i] = (int16_t)(512 * ((int32_t)draw(128) - 64));
+        }
+        memcpy(state[1][a].start, values, 2 * n_weights);
+    }
+    int equal = 1;
+    for (int i = 0; i < 2; ++i) {
+        bits[i] = guard(n_rows * bits_stride);
+        const binnet_update u = {.momentum_rule = rule,
+                                 .momentum = (int16_t *)(void *)state[i][1].start,
+                                 .log_scale = (int16_t *)(void *)state[i][2].start,
+                                 .n_rows = n_rows,
+                                 .n_columns = n,
+                                 .latent = (int16_t *)(void *)state[i][0].start,
+                                 .latent_stride = n,
+                                 .bits = bits[i].start,
+                                 .bits_stride = bits_stride,
+                                 .gradient = (const int32_t *)(const void *)gradient.start,
+                                 .gradient_stride = n,
+                                 .rng = stream};
+        (i ? kernels : &binnet_kernels_portable)->adamax(&u);
+    }
+    for (int a = 0; a < 3; ++a)
+        equal &= !memcmp(state[0][a].start, state[1][a].start, 2 * n_weights);
+    expect(equal && !memcmp(bits[0].start, bits[1].start, n_rows * bits_stride), kernels->name,
+           "adamax", n_rows, n, (uint32_t)rule.shift);
+    for (int i = 0; i < 2; ++i) {
+        for (int a = 0; a < 3; ++a) release(state[i][a]);
+        release(bits[i]);
+    }
+    release(gradient);
+}
+
+/* The chance of every latent weight against its formula. */
+static void test_chances(const binnet_kernels *kernels) {
+    enum { N = 65535 };
+    static int16_t latent[N];
+    static uint8_t chance[3][N];
+    int equal = 1;
+    for (int32_t i = 0; i < N; ++i) latent[i] = (int16_t)(i - 32767);
+    for (int of = 0; of < 3; ++of) kernels->chances(chance[of], latent, N, (binnet_chance)of);
+    for (int32_t i = 0; i < N; ++i) {
+        const int32_t w = i - 32767, a = w < 0 ? -w : w;
+        equal &= chance[BINNET_POSITIVE][i] == (w + 32768 + 256) / 512;
+        equal &= chance[BINNET_NONZERO][i] == (a + 128) / 256;
+        equal &= chance[BINNET_CERTAIN][i] == (a > 10922 ? 128 : 0);
+    }
+    expect(equal, kernels->name, "chances", N, 0, 0);
+}
+
+static void test_reach(const binnet_kernels *kernels, uint32_t n) {
+    guarded sums = guard(n * sizeof(int32_t)), thresholds = guard(n * sizeof(int32_t));
+    guarded reached = guard(n);
+    int32_t *s = (int32_t *)(void *)sums.start, *t = (int32_t *)(void *)thresholds.start;
+    int equal = 1;
+    for (uint32_t i = 0; i < n; ++i) {
+        s[i] = (int32_t)draw(1u << 25) - (1 << 24);
+        t[i] = s[i] + (int32_t)draw(3) - 1;
+    }
+    kernels->reach(reached.start, s, t, n);
+    for (uint32_t i = 0; i < n; ++i) equal &= reached.start[i] == (s[i] >= t[i]);
+    expect(equal, kernels->name, "reach", n, 0, 0);
+    release(sums), release(thresholds), release(reached);
+}
+
+static void test_digits(uint32_t n, uint32_t n_digits) {
+    const size_t plane = (n + 7) / 8 + draw(3);
+    guarded values = random_bytes(n), planes = guard(plane * (n_digits - 1) + (n + 7) / 8);
+    int equal = 1;
+    binnet_split_digits(planes.start, plane, values.start, n, n_digits);
+    for (uint32_t d = 0; d < n_digits; ++d)
+        for (uint32_t i = 0; i < (n + 7) / 8 * 8; ++i)
+            equal &= (planes.start[d * plane + i / 8] >> i % 8 & 1) ==
+                     (i < n ? values.start[i] >> d & 1 : 0);
+    expect(equal, "all", "split_digits", n, n_digits, 0);
+    release(values), release(planes);
+}
+
 int main(void) {
     static const char *const names[] = {"portable", "avx2", "avx512", "neon"};
     stream = binnet_rng_stream(7, 64, 0, 0);
@@ -509,6 +624,9 @@ int main(void) {
         for (uint32_t i = 0; i < 100; ++i)
             test_draw_bits(kernels, 1 + draw(200), draw(2) ? 31 : 255);
         for (uint32_t i = 0; i < 100; ++i) test_random(kernels, 1 + draw(9), 1 + draw(20));
+        test_chances(kernels);
+        for (uint32_t i = 0; i < 50; ++i) test_reach(kernels, 1 + draw(70));
+        for (uint32_t i = 0; t == 0 && i < 50; ++i) test_digits(1 + draw(70), 1 + draw(8));
         test_xnor_shapes(kernels);
         for (uint32_t i = 0; i < 200; ++i)
             test_signs(kernels, 1 + draw(12), 1 + draw(150), 1 + draw(700));
@@ -518,6 +636,7 @@ int main(void) {
             printf("%s: %s\n", names[t], failures == before ? "equals plain sums" : "DIFFERS");
             continue;
         }
+        for (uint32_t i = 0; i < 400; ++i) test_adamax(kernels, 1 + draw(3), 1 + draw(300));
         for (uint32_t i = 0; i < 400; ++i) test_update(kernels, 1 + draw(6), 1 + draw(160));
         for (uint32_t i = 0; i < 300; ++i) test_norm(kernels, 1 + draw(140), 1 + draw(64));
         printf("%s: %s\n", names[t], failures == before ? "equals portable" : "DIFFERS");

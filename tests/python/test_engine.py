@@ -51,7 +51,7 @@ SHAPES = [  # features, units, batch, seed, class counts
 
 
 METHODS = [
-    reference.Method(*choices, dropout=dropout)
+    reference.Method(*choices, dropout=dropout, input_dropout=dropout // 2)
     for choices in product((False, True), repeat=5)
     for dropout in (0, 77)
 ]
@@ -67,9 +67,15 @@ def test_core_equals_reference_in_every_method(isa, method):
     check_core(method, 70, (65, 33, 5), 37, 6, None)
 
 
-def check_core(method, n_features, units, batch, seed, counts):
+@pytest.mark.parametrize("method", METHODS, ids=str)
+def test_few_rows_and_whole_words(isa, method):
+    """Batches of one to three rows, fan-ins of 64 and above 256, other threads."""
+    check_core(method, 300, (64, 130, 3), 3, 7, [3, 0, 1], n_jobs=2)
+
+
+def check_core(method, n_features, units, batch, seed, counts, n_jobs=1):
     counts = np.ones(units[-1], dtype=int) if counts is None else np.array(counts)
-    net = _engine.Net(n_features, units, batch, seed, counts, method_of(method))
+    net = _engine.Net(n_features, units, batch, seed, counts, method_of(method), n_jobs)
     ref = reference.ReferenceNet(n_features, list(units), batch, seed, counts.tolist(), method)
     assert net.checkpoint() == ref.checkpoint()
     random = np.random.default_rng(seed % 1000)
@@ -240,17 +246,78 @@ def test_every_flipped_bit_of_a_model_is_noticed(files):
                 _engine.predict_scores(bytes(bad), x)
 
 
+def resealed(data, at, new):
+    body = data[:at] + new + data[at + len(new) : -4]
+    return body + crc(body)
+
+
+def small_files(**method):
+    """A net of 5-3-2, its checkpoint and its model, in which all paddings occur."""
+    net = _engine.Net(5, (3, 2), 4, 1, np.ones(2), _engine.Method(**method))
+    net.train_step(
+        np.arange(20, dtype=np.uint8).reshape(4, 5), np.array([0, 1, 0, 1], np.uint16), 3
+    )
+    net.calibrate(np.arange(20, dtype=np.uint8).reshape(4, 5))
+    return net, net.checkpoint(), net.model()
+
+
+def test_models_that_their_method_does_not_allow():
+    """Right checksum, wrong value: of all that ternary weights and sign activations bring."""
+    _, _, model = small_files(ternary=True, sign=True)
+    thresholds, low = 48, 48 + 12
+    high, output = low + 3, low + 8  # two zero bytes fill the first layer's up
+    planes = output + 16 + 4  # four zero bytes before words
+    assert len(model) == planes + 2 * 2 * 8 + 4
+    x = np.zeros((1, 5), dtype=np.uint8)
+    for at, new in [
+        (12, b"\x0d"),  # the solver is no matter of models
+        (12, b"\x07"),
+        (12, b"\x15"),
+        (12, b"\x05\x01"),
+        (12, b"\x05\x00\x01"),
+        (12, b"\x25"),  # a bit without meaning
+        (thresholds, (1277).to_bytes(4, "little")),
+        (thresholds, (-1276).to_bytes(4, "little", signed=True)),
+        (low, b"\x1f\x1f\x1f\x1f\x1f\x1e"),  # a bit in low alone
+        (low, b"\x20"),  # pad bits
+        (high, b"\x3f"),
+        (high + 3, b"\1"),  # padding to 4,
+        (output + 16, b"\1"),  # to 8,
+        (planes + 7, b"\1"),  # of a row's word
+    ]:
+        with pytest.raises(ValueError, match="value that its format does not allow"):
+            _engine.predict_scores(resealed(model, at, new), x)
+    for theta in (1276, -1275):
+        good = resealed(model, thresholds, theta.to_bytes(4, "little", signed=True))
+        assert np.array_equal(_engine.predict_scores(good, x), reference.predict(good, x)[0])
+
+
+def test_checkpoints_that_their_method_does_not_allow():
+    net, checkpoint, _ = small_files(adamax=True)
+    first, momenta = 48 + 2 * 16 + 4, 48 + 2 * 16 + 4 + 2 * (3 + 15)
+    for at, new in [
+        (48 + 8, b"\0\0\0\0"),  # an exponent, which AdaMax has not
+        (first + 6, b"\x00\x80"),
+        (momenta, b"\x00\x80"),
+        (momenta + 34, b"\x00\x80"),
+    ]:
+        with pytest.raises(ValueError, match="value that its format does not allow"):
+            net.restore(resealed(checkpoint, at, new))
+    assert net.checkpoint() == checkpoint
+    net.restore(resealed(checkpoint, momenta + 36, b"\x00\x80"))  # a scale may be the lowest
+    with pytest.raises(ValueError, match="another configuration"):
+        net.restore(resealed(checkpoint, 12, b"\x0c"))
+
+
 def test_values_that_the_format_does_not_allow(files):
-    """Right checksum, wrong value: a shift of 31, an unknown flag, a set pad bit."""
+    """Right checksum, wrong value: a shift of 31, a set pad bit, a factor that there is not."""
     model = files[1]
     records = 32 + 3 * 8
     rows = records + 70 * 8
-    for position, value in [(records + 6, 31), (12, 1), (rows + 12, 0xFF), (records + 7, 6)]:
-        body = bytearray(model[:-4])
-        assert body[position] != value
-        body[position] = value
+    for position, value in [(records + 6, 31), (rows + 12, 0xFF), (records + 7, 6)]:
+        assert model[position] != value
         with pytest.raises(ValueError, match="value that its format does not allow"):
-            _engine.predict_scores(bytes(body) + crc(bytes(body)), golden.batch(0)[0])
+            _engine.predict_scores(resealed(model, position, bytes([value])), golden.batch(0)[0])
 
 
 def test_wrong_width_at_predict(files):

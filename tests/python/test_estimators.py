@@ -78,6 +78,7 @@ METHODS = [
     {"solver": "adamax"},
     {"quantized_backprop": False},
     {"dropout": 0.25},
+    {"input_dropout": 0.1},
 ]
 
 
@@ -124,6 +125,7 @@ def test_warm_start_of_another_method_is_refused(digits):
         ("solver", "adamax"),
         ("quantized_backprop", False),
         ("dropout", 0.5),
+        ("input_dropout", 0.5),
     ]:
         classifier = small(warm_start=True).fit(X_train, y_train)
         before = classifier.checkpoint_
@@ -140,7 +142,8 @@ def test_rates_follow_the_method():
     assert exponents() == (4, 10)
     assert exponents(learning_rate_init=2**-12) == (12, 12)
     assert exponents(learning_rate_final=2**-7) == (4, 7)
-    assert exponents(binarization="stochastic") != exponents()
+    assert exponents(binarization="stochastic") == (3, 10)
+    assert exponents(activation="sign") == (5, 10)
 
 
 def test_labels_of_any_kind():
@@ -399,6 +402,7 @@ X2, Y2 = np.arange(40.0).reshape(20, 2), np.arange(20) % 2
         ({"activation": "tanh"}, ValueError, "activation='tanh' is unknown; use 'relu' or 'sign'"),
         ({"solver": "lbfgs"}, ValueError, "solver='lbfgs' is unknown; use 'sgd' or 'adamax'"),
         ({"dropout": 1.0}, ValueError, "dropout=1.0 is outside the allowed range, 0 to 0.99"),
+        ({"input_dropout": -0.1}, ValueError, "input_dropout=-0.1 is outside"),
         ({"dropout": "half"}, TypeError, "dropout='half' is of type str; give a number"),
         ({"quantized_backprop": 0}, TypeError, "quantized_backprop=0 is of type int; give True"),
         (

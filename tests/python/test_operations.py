@@ -54,7 +54,7 @@ class CountingNet:
         config.n_layers = len(layers)
         config.batch_size = batch
         config.layers = layers
-        config.method = (*choices, method.dropout)
+        config.method = (*choices, method.dropout, method.input_dropout)
         size = self.ffi.new("size_t *")
         assert self.lib.binnet_net_size(config, size) == 0
         self.arena = self.ffi.new("uint64_t[]", size[0] // 8 + 1)
@@ -85,6 +85,7 @@ def formula(sizes, batch, method):
         solver=("sgd", "adamax")[method.adamax],
         quantized_backprop=not method.exact,
         dropout=method.dropout / 256,
+        input_dropout=method.input_dropout / 256,
     )
     return {name: getattr(counts, name) for name in DONE if name != "skipped"}
 
@@ -98,7 +99,7 @@ def with_skipped(counts):
 
 
 METHODS = [
-    _engine.Method(*choices, dropout=dropout)
+    _engine.Method(*choices, dropout=dropout, input_dropout=dropout // 2)
     for choices in product((False, True), repeat=5)
     for dropout in (0, 77)
 ]

@@ -26,14 +26,14 @@ def test_method_in_files():
         (8, Method(adamax=True)),
         (16, Method(exact=True)),
         (255 << 8, Method(dropout=255)),
-        (77 << 8 | 31, golden.METHODS["all"]),
+        (200 << 16, Method(input_dropout=200)),
+        (50 << 16 | 77 << 8 | 31, golden.METHODS["all"]),
     ):
         assert (method.to_u32(), Method.from_u32(word)) == (word, method)
-    for bit in (5, 6, 7, 16, 31):
+    for bit in (5, 6, 7, 24, 31):
         with pytest.raises(ValueError, match="not a valid file"):
             Method.from_u32(1 << bit)
-    assert golden.METHODS["all"].of_model(2) == Method(ternary=True, sign=True)
-    assert golden.METHODS["all"].of_model(1) == Method(ternary=True)
+    assert golden.METHODS["all"].of_model() == Method(ternary=True, sign=True)
 
 
 def spied(monkeypatch, name):
@@ -831,7 +831,7 @@ def test_model_layout():
 def test_adamax_checkpoint_layout():
     net, data, _ = small_files(golden.METHODS["all"])
     head = struct.unpack_from("<8sIIQQIIII", data)
-    assert head[1:4] == (1, 77 << 8 | 31, len(data))
+    assert head[1:4] == (1, 50 << 16 | 77 << 8 | 31, len(data))
     assert struct.unpack_from("<IIii", data, 48) == (1, 3, -1, -1)
     at = 84
     for layer in net.layers:
@@ -909,11 +909,32 @@ def test_files_of_every_method_round_trip(method):
     assert struct.unpack_from("<I", net.model(), 12) == (kept.to_u32(),)
 
 
-def test_a_net_without_hidden_layer_has_no_signs():
-    net, checkpoint, model = small_files(Method(sign=True, dropout=9), [3])
-    assert ref.ReferenceNet.restore(checkpoint).method == net.method
-    assert ref.read_model(model)[1][0].theta is None
-    assert model == small_files(units=[3])[2]
+def test_signs_and_dropout_need_a_hidden_layer():
+    _, checkpoint, model = small_files(units=[3])
+    for method in Method(sign=True), Method(dropout=9):
+        with pytest.raises(AssertionError):
+            small_files(method, [3])
+        word = struct.pack("<I", method.to_u32())
+        refused(checkpoint, ref.ReferenceNet.restore, 12, word)
+        refused(model, ref.read_model, 12, word)
+    small_files(Method(input_dropout=9), [3])
+
+
+def test_left_out_features_are_0_and_all_else_is_as_without(monkeypatch):
+    x = np.arange(1, 16 * 40 + 1).reshape(16, 40).astype(np.uint8) | 1
+    labels = np.arange(16) % 3
+    net = ref.ReferenceNet(40, [9, 3], 16, 5, method=Method(input_dropout=100))
+    plain = ref.ReferenceNet(40, [9, 3], 16, 5)
+    for step in range(3):
+        r = ref.random_bytes(5, step, 9, 0, 16, 40)
+        assert 0.3 < np.mean(r < 100) < 0.5
+        net.train_step(x, labels, 3)
+        plain.train_step(np.where(r < 100, 0, x).astype(np.uint8), labels, 3)
+        for one, other in zip(net.layers, plain.layers, strict=True):
+            assert np.array_equal(one.W, other.W)
+    net.calibrate(x)
+    plain.calibrate(x)
+    assert net.model() == plain.model()
 
 
 def refused(data, read, at, new):
@@ -923,10 +944,10 @@ def refused(data, read, at, new):
 
 def test_readers_refuse_methods():
     _, checkpoint, model = small_files()
-    for bit in (5, 6, 7, *range(16, 32)):
+    for bit in (5, 6, 7, *range(24, 32)):
         refused(checkpoint, ref.ReferenceNet.restore, 12, struct.pack("<I", 1 << bit))
         refused(model, ref.read_model, 12, struct.pack("<I", 1 << bit))
-    for bit in (1, 3, 4, *range(8, 16)):
+    for bit in (1, 3, 4, *range(8, 24)):
         refused(model, ref.read_model, 12, struct.pack("<I", 1 << bit))
         other = checkpoint[:12] + struct.pack("<I", 1 << bit) + checkpoint[16:]
         if bit != 3:  # AdaMax has other sizes

@@ -257,13 +257,17 @@ def line(output, name):
 
 
 def test_report(program, tmp_path):
-    selected = ["--only", "plain", "--seeds", "0,1", "--epochs", "2"]
+    kept = {"rows": [{"name": "another"}, {"name": "plain"}], "operations": "kept"}
+    (tmp_path / "reproduce.json").write_text(json.dumps(kept))
+    selected = ["--only", "plain", "--seeds", "0,1"]
     code, output, _ = program(*selected, "--results", str(tmp_path))
     assert code == 0
-    (row,) = json.loads((tmp_path / "reproduce.json").read_text())["rows"]
+    written = json.loads((tmp_path / "reproduce.json").read_text())
+    other, row = written["rows"]
+    assert (other["name"], row["name"], written["operations"]) == ("another", "plain", "kept")
     errors = [run["history"]["test_error_percent"] for run in row["runs"]]
     last = [error[-1] for error in errors]
-    assert [len(error) for error in errors] == [2, 2]
+    assert [len(error) for error in errors] == [4, 4]
     assert row["test_error_percent"]["values"] == last
     assert line(output, "plain")[2] == f"{np.mean(last):.2f} ± {np.std(last, ddof=1):.2f}"
     assert line(output, "plain")[1] == "1.29 (BC)"
@@ -324,6 +328,9 @@ def test_xnor(program, monkeypatch, tmp_path):
     monkeypatch.setattr(reproduce, "N_XNOR_ROWS", 50)
     monkeypatch.setattr(reproduce, "SECONDS", 0.001)
     assert "missing: xnor" in program("--only", "xnor", "--report")[1]
+    monkeypatch.setattr(reproduce, "MOST_LOAD", -1)
+    assert "xnor is not measured: the load is" in program("--only", "xnor")[1]
+    monkeypatch.setattr(reproduce, "MOST_LOAD", 1e9)
     assert "numpy float32" in program("--only", "xnor", "--results", str(tmp_path))[1]
     panels = json.loads((tmp_path / "xnor.json").read_text())["panels"]
     assert [len(rows) for _, rows in panels] == [3, 3]
