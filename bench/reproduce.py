@@ -104,18 +104,19 @@ ROWS = [
         Method(input_dropout=INPUT_DROPOUT),
     ),
     Row(
-        "binary deterministic, input dropout, 2048 wide",
-        (),
-        Method(input_dropout=INPUT_DROPOUT),
-        hidden=(2048, 2048, 2048),
-        epochs=50,
-    ),
-    Row(
         "ternary stochastic, input dropout",
         (),
         Method(ternary=True, stochastic=True, input_dropout=INPUT_DROPOUT),
         first=3,
         epochs=60,
+    ),
+    Row(
+        "ternary stochastic, input dropout, 2048 wide",
+        (),
+        Method(ternary=True, stochastic=True, input_dropout=INPUT_DROPOUT),
+        first=3,
+        hidden=(2048, 2048, 2048),
+        epochs=50,
     ),
     Row(
         "binary stochastic, input dropout",
