@@ -111,18 +111,11 @@ ROWS = [
         epochs=60,
     ),
     Row(
-        "ternary stochastic, input dropout, 2048 wide",
+        "binary deterministic, input dropout, 2048 wide",
         (),
-        Method(ternary=True, stochastic=True, input_dropout=INPUT_DROPOUT),
-        first=3,
+        Method(input_dropout=INPUT_DROPOUT),
         hidden=(2048, 2048, 2048),
-        epochs=50,
-    ),
-    Row(
-        "binary stochastic, input dropout",
-        (),
-        Method(stochastic=True, input_dropout=INPUT_DROPOUT),
-        first=3,
+        epochs=60,
     ),
     Row(
         "binary deterministic, exact gradient",
@@ -639,7 +632,7 @@ def xnor(path):
     write_json(path, result)
 
 
-def xnor_panel(title, contenders, n_blocks=5):
+def xnor_panel(title, contenders, n_blocks=3):
     print(f"measuring: {title}")
     return title, compared(measure(contenders, n_blocks, SECONDS))
 
