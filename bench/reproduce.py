@@ -43,7 +43,7 @@ import pybinnet
 from pybinnet import BinaryConnectClassifier, _engine, cpu_info, xnor_matmul
 from pybinnet._engine import Method
 from pybinnet._latent import latent_scores
-from pybinnet._training import CHOICES, Training
+from pybinnet._training import CALIBRATION_ROWS, CHOICES, Training
 
 LATENT_EVERY = 10  # epochs: that test is floating-point, and slow
 LAYERS = (784, 1024, 1024, 1024, 10)  # of the papers' count of multiplications,
@@ -253,14 +253,20 @@ def state_path(folder, dataset, row, seed):
 
 @cache
 def rule(method):
-    """A hash of a small training by this method. It changes when the learning rule does."""
+    """A hash of a small training by this method and of its test.
+
+    It changes when the learning rule does, or how errors are measured.
+    """
     x = (np.arange(64 * 16) * 37 % 256).astype(np.uint8).reshape(64, 16)
     y = (np.arange(64) % 4).astype(np.uint16)
     row = Row("", method=method, hidden=(16, 8), epochs=2, batch_size=8)
     training = new_training(row, 1, x, y, n_jobs=1)
     for epoch in range(row.epochs):
         training.epoch(epoch)
-    return hashlib.sha256(training.net.checkpoint() + training.deploy()).hexdigest()
+    checkpoint = training.net.checkpoint()
+    latent = latent_scores(checkpoint, x, training.calibration_rows()).argmax(axis=1)
+    parts = checkpoint, training.deploy(), latent.tobytes(), str(CALIBRATION_ROWS).encode()
+    return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
 def read_state(run):

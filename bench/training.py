@@ -35,10 +35,10 @@ from sklearn.neural_network import MLPClassifier
 from threadpoolctl import threadpool_limits
 
 from pybinnet import _engine
+from pybinnet._training import CALIBRATION_ROWS
 
 N_CLASSES = 10
 CHECKS = 4  # tests an epoch on the way to an accuracy
-CALIBRATION_ROWS = 8192  # as fit takes
 GROUPS = {  # functions of the core; all others are element-wise
     "products (with packing and tables)": (
         "select_packed plain binnet_plain pack pack_by_column pack_by_summand pack_task "

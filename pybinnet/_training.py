@@ -24,7 +24,7 @@ from pybinnet._validation import is_auto
 if TYPE_CHECKING:
     from pybinnet._estimators import BinaryConnectClassifier
 
-_CALIBRATION_ROWS = 8192  # training rows that measure the statistics before each deployment
+CALIBRATION_ROWS = 8192  # training rows that measure the statistics before each deployment
 _MIN_EPOCHS = 20  # of max_iter="auto"
 _MIN_UPDATES = 3000  # likewise, for data of few rows
 
@@ -194,7 +194,7 @@ class Training:
     def calibration_rows(self) -> NDArray[np.uint8]:
         """Return the training rows that measure the normalisation statistics."""
         # Random rows: batches of rows that stand together, of one class maybe, vary too little.
-        rows = _engine.row_order(self.seed, 2**32 - 1, len(self.labels))[:_CALIBRATION_ROWS]
+        rows = _engine.row_order(self.seed, 2**32 - 1, len(self.labels))[:CALIBRATION_ROWS]
         return self.features[rows]
 
     def _score(self, model: bytes) -> float:
