@@ -96,8 +96,6 @@ ROWS = [
         ((1.15, "FM, quantized backprop"),),
         Method(ternary=True, stochastic=True),
         first=3,
-        last=9,
-        epochs=30,
     ),
     Row("sign activations", ((1.40, "BNN 2048³, shift-based"),), Method(sign=True), first=5),
     Row(
