@@ -81,8 +81,8 @@ class Row:
 
 
 # The rates of the default method were chosen by test error, all others on 10000 of the training
-# rows; epochs as time allowed, of ternary stochastic weights 100 since 30 were worse on the test rows
-# (docs/algorithm.md, section 11).
+# rows; epochs as time allowed, of ternary stochastic weights 100 since 30 were worse on the test
+# rows (docs/algorithm.md, section 11).
 INPUT_DROPOUT = 51  # a fifth, in 1/256
 ROWS = [
     Row("binary deterministic", ((1.29, "BC det., exact gradient"),), epochs=40),
