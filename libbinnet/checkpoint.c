@@ -8,24 +8,31 @@ enum { FIXED = 48, LAYER_RECORD = 16 };
 
 static size_t pad4(size_t n) { return (n + 3) & ~(size_t)3; }
 
-static size_t weights(const binnet_layer_state *layer) {
-    return (size_t)layer->units * layer->fan_in;
+/* An array of a layer's state; its values are within ±limit. */
+typedef struct array {
+    int16_t *values;
+    size_t n;
+    int32_t limit;
+} array;
+
+enum { MOST_ARRAYS = 6 };
+
+/* The arrays in the order of the file. Returns how many. */
+static uint32_t arrays(const binnet_layer_state *layer, array out[MOST_ARRAYS]) {
+    const size_t units = layer->units, n = units * layer->fan_in;
+    const array all[MOST_ARRAYS] = {
+        {layer->bias, units, 24576},           {layer->latent, n, 32767},
+        {layer->bias_momentum, units, 32767},  {layer->momentum, n, 32767},
+        {layer->bias_log_scale, units, 32768}, {layer->log_scale, n, 32768}};
+    memcpy(out, all, sizeof all);
+    return layer->momentum ? MOST_ARRAYS : 2;
 }
 
 static size_t layer_bytes(const binnet_layer_state *layer) {
-    const size_t arrays = layer->momentum ? 3 : 1;
-    return pad4(2 * arrays * ((size_t)layer->units + weights(layer)));
-}
-
-/* Values of the biases or weights, the momenta, the scales. */
-static uint8_t *put_array(uint8_t *p, const int16_t *values, size_t n) {
-    for (size_t i = 0; i < n; ++i) p = binnet_put16(p, values[i]);
-    return p;
-}
-
-static const uint8_t *get_array(const uint8_t *p, int16_t *values, size_t n) {
-    for (size_t i = 0; i < n; ++i, p += 2) values[i] = binnet_get16(p);
-    return p;
+    array a[MOST_ARRAYS];
+    size_t n = 0;
+    for (uint32_t k = arrays(layer, a); k-- > 0;) n += 2 * a[k].n;
+    return pad4(n);
 }
 
 size_t binnet_checkpoint_size(const binnet_net *net) {
@@ -58,14 +65,10 @@ binnet_status binnet_checkpoint_write(const binnet_net *net, void *bytes, size_t
     for (uint32_t i = 0; i < net->n_layers; ++i) {
         const binnet_layer_state *layer = &net->layers[i];
         uint8_t *const end = p + layer_bytes(layer);
-        p = put_array(p, layer->bias, layer->units);
-        p = put_array(p, layer->latent, weights(layer));
-        if (layer->momentum) {
-            p = put_array(p, layer->bias_momentum, layer->units);
-            p = put_array(p, layer->momentum, weights(layer));
-            p = put_array(p, layer->bias_log_scale, layer->units);
-            p = put_array(p, layer->log_scale, weights(layer));
-        }
+        array a[MOST_ARRAYS];
+        const uint32_t n = arrays(layer, a);
+        for (uint32_t k = 0; k < n; ++k)
+            for (size_t v = 0; v < a[k].n; ++v) p = binnet_put16(p, a[k].values[v]);
         memset(p, 0, (size_t)(end - p));
         p = end;
     }
@@ -105,12 +108,12 @@ static int sound(const binnet_net *net, const uint8_t *p) {
     p += pad4(n_classes);
     for (uint32_t i = 0; i < net->n_layers; ++i) {
         const binnet_layer_state *layer = &net->layers[i];
-        const size_t n = weights(layer), all = layer->units + n;
         const uint8_t *const end = p + layer_bytes(layer);
-        if (!within(p, layer->units, 24576) || !within(p + 2 * (size_t)layer->units, n, 32767))
-            return 0;
-        if (layer->momentum && !within(p + 2 * all, all, 32767)) return 0;
-        if (!binnet_all_zero(p + 2 * all * (layer->momentum ? 3 : 1), end)) return 0;
+        array a[MOST_ARRAYS];
+        const uint32_t n = arrays(layer, a);
+        for (uint32_t k = 0; k < n; p += 2 * a[k].n, ++k)
+            if (!within(p, a[k].n, a[k].limit)) return 0;
+        if (!binnet_all_zero(p, end)) return 0;
         p = end;
     }
     return 1;
@@ -130,16 +133,12 @@ binnet_status binnet_checkpoint_read(binnet_net *net, const void *bytes, size_t 
     for (uint32_t i = 0; i < net->n_layers; ++i, record += LAYER_RECORD) {
         binnet_layer_state *layer = &net->layers[i];
         const uint8_t *const end = p + layer_bytes(layer);
+        array a[MOST_ARRAYS];
         layer->weight_exponent = (int32_t)(binnet_get32(record + 8) + 1) - 1;
         layer->bias_exponent = (int32_t)(binnet_get32(record + 12) + 1) - 1;
-        p = get_array(p, layer->bias, layer->units);
-        p = get_array(p, layer->latent, weights(layer));
-        if (layer->momentum) {
-            p = get_array(p, layer->bias_momentum, layer->units);
-            p = get_array(p, layer->momentum, weights(layer));
-            p = get_array(p, layer->bias_log_scale, layer->units);
-            get_array(p, layer->log_scale, weights(layer));
-        }
+        const uint32_t n = arrays(layer, a);
+        for (uint32_t k = 0; k < n; ++k)
+            for (size_t v = 0; v < a[k].n; ++v, p += 2) a[k].values[v] = binnet_get16(p);
         binnet_pack_latent(layer);
         p = end;
     }

@@ -1,5 +1,5 @@
-/* The loops over single values that only some methods need (docs/algorithm.md): chances of stochastic and
- * ternary weights, AdaMax, thresholds of sign units. A kernels_*.c compiles them for its instruction
+/* The loops over single values of solvers and of some methods (docs/algorithm.md): chances of stochastic and
+ * ternary weights, updates, thresholds of sign units. A kernels_*.c compiles them for its instruction
  * set, and the compiler vectorises them.
  * SPDX-License-Identifier: BSD-3-Clause */
 #ifndef BINNET_METHOD_INLINE_H
@@ -67,12 +67,9 @@ BINNET_INLINE void binnet_inline_adamax_row(int16_t *restrict latent, int16_t *r
                                             const int32_t *restrict gradient,
                                             const uint8_t *restrict random, uint32_t n,
                                             binnet_momentum_rule rule) {
-    const int32_t right = rule.shift > 8 ? rule.shift - 8 : 0;
-    const int32_t left = rule.shift < 8 ? 8 - rule.shift : 0;
-    const int32_t half = (int32_t)(1u << right >> 1);
     for (uint32_t i = 0; i < n; ++i) {
-        BINNET_COUNT(SHIFTS, 2);
-        BINNET_COUNT(ADDITIONS, 13);
+        BINNET_COUNT(SHIFTS, 1);
+        BINNET_COUNT(ADDITIONS, 11);
         const int32_t g = gradient[i], v = log_scale[i];
         const int32_t high = (int32_t)((uint32_t)(binnet_lane_bitlen(g) + rule.unit) << 9);
         int32_t scale = v - 1;
@@ -84,8 +81,7 @@ BINNET_INLINE void binnet_inline_adamax_row(int16_t *restrict latent, int16_t *r
         const int32_t m = binnet_lane_q15(momentum[i], rise < 16 ? rise : 16);
         const int32_t to = binnet_lane_q15(g, binnet_clamp(down, -15, 30));
         const int32_t next = m + binnet_floor_shift(to - m + 4, 3);
-        const int32_t step = binnet_floor_shift(
-            binnet_floor_shift((int32_t)((uint32_t)(next + half) << left), right) + random[i], 8);
+        const int32_t step = binnet_stochastic(next, rule.shift, random[i]);
         log_scale[i] = (int16_t)scale;
         momentum[i] = (int16_t)next;
         latent[i] = (int16_t)binnet_clamp(latent[i] - step, -rule.limit, rule.limit);
@@ -106,17 +102,13 @@ BINNET_INLINE uint32_t binnet_inline_sgd_row(int16_t *restrict latent,
                                              const int32_t *restrict gradient,
                                              const uint8_t *restrict random, uint32_t n,
                                              binnet_rule rule) {
-    const int32_t right = rule.shift > 8 ? rule.shift - 8 : 0;
-    const int32_t left = rule.shift < 8 ? 8 - rule.shift : 0;
-    const int32_t half = (int32_t)(1u << right >> 1);
     uint32_t largest = 0;
     for (uint32_t i = 0; i < n; ++i) largest |= (uint32_t)binnet_abs(gradient[i]);
     for (uint32_t i = 0; rule.apply && i < n; ++i) {
-        BINNET_COUNT(SHIFTS, 1);
-        BINNET_COUNT(ADDITIONS, 3);
-        const int32_t g = binnet_clamp(gradient[i], -rule.limit, rule.limit) + half;
-        const int32_t v = binnet_floor_shift((int32_t)((uint32_t)g << left), right) + random[i];
-        latent[i] = (int16_t)binnet_clamp(latent[i] - binnet_floor_shift(v, 8), -32767, 32767);
+        BINNET_COUNT(ADDITIONS, 1);
+        const int32_t g = binnet_clamp(gradient[i], -rule.limit, rule.limit);
+        const int32_t step = binnet_stochastic(g, rule.shift, random[i]);
+        latent[i] = (int16_t)binnet_clamp(latent[i] - step, -32767, 32767);
     }
     return largest;
 }
