@@ -124,7 +124,8 @@ class Library:
     """The functions of roofline.c with the library's files, from the C compiler at hand."""
 
     def __init__(self):
-        sources = (ROOT / "libbinnet/sources.txt").read_text(encoding="utf-8").split()
+        lines = (ROOT / "libbinnet/sources.txt").read_text(encoding="utf-8").splitlines()
+        sources = [line for line in lines if not line.startswith("#")]
         with tempfile.TemporaryDirectory() as folder:
             library = Path(folder, "roofline.so")
             subprocess.run(

@@ -2,17 +2,15 @@
  * SPDX-License-Identifier: BSD-3-Clause */
 #include "internal.h"
 
-void binnet_plan_activations(const binnet_net *net, binnet_layer_state *layer,
-                             binnet_planner *planner) {
-    layer->activation = binnet_plan(planner, (uint64_t)net->batch_size * layer->units);
+void binnet_plan_signs(const binnet_net *net, binnet_layer_state *layer, binnet_planner *planner) {
     if (net->method.activation != BINNET_SIGN) return;
-    layer->signs_stride = binnet_bits_row_words(layer->units) * 8;
-    layer->low_signs = binnet_plan(planner, (uint64_t)net->batch_size * layer->signs_stride);
+    layer->signs_stride = binnet_row_bytes(layer->units);
+    layer->low_signs = binnet_plan(planner, net->batch_size, layer->signs_stride);
     if (net->method.dropout)
-        layer->high_signs = binnet_plan(planner, (uint64_t)net->batch_size * layer->signs_stride);
+        layer->high_signs = binnet_plan(planner, net->batch_size, layer->signs_stride);
 }
 
-/* Leaves units of a row out. Their activation 0 lets no error pass either. */
+/* Leaves units of a row out. */
 static void leave_out(uint8_t *activation, const uint8_t *random, uint32_t n, uint32_t dropout) {
     for (uint32_t i = 0; i < n; ++i)
         activation[i] = (uint8_t)(activation[i] & (random[i] < dropout ? 0 : 255));
@@ -37,7 +35,7 @@ static void drop_columns(void *context, uint32_t task, uint32_t worker) {
     (void)worker;
     for (uint32_t row = 0; row < j->n_rows; ++row) {
         const size_t at = row * (size_t)j->net->n_features + first;
-        j->net->kernels->random(random, &j->rng, row, 1, first >> 3, COLUMNS >> 3);
+        j->net->training->random(random, &j->rng, row, 1, first >> 3, COLUMNS >> 3);
         memcpy(j->net->kept_features + at, j->x + at, n);
         leave_out(j->net->kept_features + at, random, n, j->net->method.input_dropout);
     }
@@ -78,5 +76,14 @@ void binnet_finish_activations(const binnet_net *net, binnet_layer_state *layer,
                       net->method.dropout);
         if (layer->low_signs) pack_row(net, layer, row, random, first, n);
         if (random) random += COLUMNS;
+    }
+}
+
+void binnet_drop_errors(const binnet_net *net, binnet_layer_state *layer, const uint8_t *random,
+                        uint32_t first_row, uint32_t n_rows, uint32_t first, uint32_t n) {
+    for (uint32_t row = first_row; row < first_row + n_rows; ++row, random += COLUMNS) {
+        int16_t *error = layer->error + row * (size_t)layer->units + first;
+        for (uint32_t i = 0; i < n; ++i)
+            error[i] = (int16_t)(error[i] & -(random[i] >= net->method.dropout));
     }
 }

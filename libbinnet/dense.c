@@ -4,22 +4,21 @@
 #include "internal.h"
 
 static void plan(binnet_net *net, binnet_layer_state *layer, binnet_planner *planner) {
-    const uint64_t units = layer->units, values = units * net->batch_size;
-    const int hidden = layer->index + 1 < net->n_layers;
-    layer->bits_stride = binnet_bits_row_words(layer->fan_in) * 8;
-    layer->latent = binnet_plan(planner, units * layer->fan_in * sizeof *layer->latent);
-    layer->bits = binnet_plan(planner, units * layer->bits_stride);
+    const uint32_t units = layer->units;
+    const size_t row_bytes = layer->fan_in * sizeof *layer->latent;
+    layer->bits_stride = binnet_row_bytes(layer->fan_in);
+    layer->latent = binnet_plan(planner, units, row_bytes);
+    layer->bits = binnet_plan(planner, units, layer->bits_stride);
     binnet_plan_weights(net, layer, planner);
-    layer->bias = binnet_plan(planner, units * sizeof *layer->bias);
-    layer->bias_gradient = binnet_plan(planner, units * sizeof *layer->bias_gradient);
-    layer->scale = binnet_plan(planner, units * sizeof *layer->scale);
-    layer->normed = binnet_plan(planner, values);
-    if (hidden) binnet_plan_activations(net, layer, planner);
+    layer->bias = binnet_plan(planner, units, sizeof *layer->bias);
+    layer->bias_gradient = binnet_plan(planner, units, sizeof *layer->bias_gradient);
+    layer->scale = binnet_plan(planner, units, sizeof *layer->scale);
+    if (layer->index + 1 < net->n_layers) binnet_plan_signs(net, layer, planner);
     if (net->method.solver != BINNET_ADAMAX) return;
-    layer->momentum = binnet_plan(planner, units * layer->fan_in * sizeof *layer->momentum);
-    layer->log_scale = binnet_plan(planner, units * layer->fan_in * sizeof *layer->log_scale);
-    layer->bias_momentum = binnet_plan(planner, units * sizeof *layer->bias_momentum);
-    layer->bias_log_scale = binnet_plan(planner, units * sizeof *layer->bias_log_scale);
+    layer->momentum = binnet_plan(planner, units, row_bytes);
+    layer->log_scale = binnet_plan(planner, units, row_bytes);
+    layer->bias_momentum = binnet_plan(planner, units, sizeof *layer->bias_momentum);
+    layer->bias_log_scale = binnet_plan(planner, units, sizeof *layer->bias_log_scale);
 }
 
 /* Uniform in the int16 range or a part of it: signs start where few updates turn them, weights that are drawn
@@ -64,6 +63,8 @@ typedef struct pass {
     int drop;
     int32_t input_shift; /* backward: from sums to int16 errors */
     binnet_input input;
+    uint32_t first_column; /* forward: of the sums that are kept */
+    uint32_t n_columns;
     size_t input_bits_stride;
     binnet_rule rule;
     binnet_momentum_rule momentum_rule;
@@ -83,6 +84,7 @@ static binnet_gemm product(const pass *p) {
     const binnet_net *net = p->net;
     const binnet_gemm gemm = {.kernels = net->kernels,
                               .parallel = &net->parallel,
+                              .step = 1,
                               .n_digits = 1,
                               .n_rows = p->n_rows,
                               .context = (void *)(uintptr_t)p,
@@ -94,12 +96,11 @@ static binnet_gemm product(const pass *p) {
 
 static void normalise_task(void *context, uint32_t task, uint32_t worker) {
     const pass *p = context;
-    const binnet_kernels *kernels = p->net->kernels;
     const uint32_t first = task * BINNET_UNIT_BLOCK;
     (void)worker;
-    binnet_norm_forward(kernels, p->layer, binnet_sums_at(kernels, p->net->z, p->n_rows, first),
-                        kernels->panel_columns, p->n_rows, first,
-                        block(first, p->layer->units, BINNET_UNIT_BLOCK), p->calibrate);
+    binnet_norm_forward(
+        p->net, p->layer, binnet_sums_at(p->net->kernels, p->net->z, p->n_rows, first), p->n_rows,
+        p->first_column + first, block(first, p->n_columns, BINNET_UNIT_BLOCK), p->calibrate);
 }
 
 /* Random bytes are made for so many columns at a time. */
@@ -112,8 +113,8 @@ static uint32_t draw_strip(const pass *p, uint32_t worker, uint32_t first_row,
     const uint32_t n_rows =
         block(first_row, p->n_rows, room < p->n_rows ? (uint32_t)room : p->n_rows);
     *random = p->net->scratch + worker * p->net->scratch_bytes;
-    p->net->kernels->random(*random, &p->rng, first_row, n_rows, first_column >> 3,
-                            COLUMNS_AT_ONCE >> 3);
+    p->net->training->random(*random, &p->rng, first_row, n_rows, first_column >> 3,
+                             COLUMNS_AT_ONCE >> 3);
     return n_rows;
 }
 
@@ -130,17 +131,20 @@ static void finish_task(void *context, uint32_t task, uint32_t worker) {
     }
 }
 
+/* Sums of columns of the layer. */
 static void multiply_forward(pass *p) {
     const binnet_net *net = p->net;
     const binnet_layer_state *layer = p->layer;
+    const size_t first = p->first_column * layer->bits_stride;
+    const uint8_t *low = layer->low + first, *high = layer->high ? layer->high + first : NULL;
     if (p->input.data) {
         binnet_gemm gemm = product(p);
         gemm.values = p->input.data;
         gemm.stride = p->input.stride;
         gemm.signs = 1;
-        gemm.selector = (binnet_selector){layer->low, layer->bits_stride, 1};
-        gemm.high = layer->high;
-        gemm.n_columns = layer->units;
+        gemm.selector = (binnet_selector){low, layer->bits_stride, 1};
+        gemm.high = high;
+        gemm.n_columns = p->n_columns;
         gemm.depth = layer->fan_in;
         gemm.sums = net->z;
         binnet_gemm_run(&gemm);
@@ -149,9 +153,9 @@ static void multiply_forward(pass *p) {
     const binnet_xnor_gemm gemm = {.kernels = net->kernels,
                                    .parallel = &net->parallel,
                                    .a = p->input.signs,
-                                   .w = {layer->low, layer->high, layer->bits_stride},
+                                   .w = {low, high, layer->bits_stride},
                                    .n_rows = p->n_rows,
-                                   .n_columns = layer->units,
+                                   .n_columns = p->n_columns,
                                    .n_bits = layer->fan_in,
                                    .sums = net->z,
                                    .scratch = net->scratch,
@@ -164,8 +168,12 @@ static void forward(binnet_net *net, binnet_layer_state *layer, binnet_input inp
     pass p = {.net = net, .layer = layer, .input = input, .calibrate = calibrate, .n_rows = n_rows};
     /* Deployed weights stay what they are from batch to batch. */
     if (!calibrate || net->n_calibrations == 0) binnet_propagate(net, layer, calibrate);
-    multiply_forward(&p);
-    binnet_run(&net->parallel, blocks(layer->units, BINNET_UNIT_BLOCK), normalise_task, &p);
+    for (uint32_t c = 0; c < layer->units; c += p.n_columns) {
+        p.first_column = c;
+        p.n_columns = block(c, layer->units, net->z_columns);
+        multiply_forward(&p);
+        binnet_run(&net->parallel, blocks(p.n_columns, BINNET_UNIT_BLOCK), normalise_task, &p);
+    }
     p.drop = layer->activation && net->method.dropout && !calibrate;
     if (!p.drop && !layer->low_signs) return;
     p.rng = binnet_rng_stream(net->seed, BINNET_RANDOM_DROPOUT, layer->index, net->step);
@@ -191,15 +199,29 @@ static int32_t highest_peak(const binnet_net *net) {
     return peak;
 }
 
+/* No error passes units that were left out. */
+static void drop_task(void *context, uint32_t task, uint32_t worker) {
+    const pass *p = context;
+    const uint32_t first = task * COLUMNS_AT_ONCE;
+    uint8_t *random;
+    uint32_t n_rows;
+    for (uint32_t row = 0; row < p->n_rows; row += n_rows) {
+        n_rows = draw_strip(p, worker, row, first, &random);
+        binnet_drop_errors(p->net, p->layer, random, row, n_rows, first,
+                           block(first, p->layer->units, COLUMNS_AT_ONCE));
+    }
+}
+
 static void norm_task(void *context, uint32_t task, uint32_t worker) {
     const pass *p = context;
     const uint32_t first = task * BINNET_UNIT_BLOCK;
     raise_peak(p->net, worker,
-               binnet_norm_backward(p->net->kernels, p->layer, p->net->error, p->n_rows, first,
+               binnet_norm_backward(p->net, p->layer, p->n_rows, first,
                                     block(first, p->layer->units, BINNET_UNIT_BLOCK)));
 }
 
-/* Errors of COLUMNS_AT_ONCE units, as rows for the backward product and as columns for the outer. */
+/* Errors of COLUMNS_AT_ONCE units, in the place of what they were derived from: as rows, for the backward
+ * product, and as columns where the outer one wants them. */
 static void quantize_task(void *context, uint32_t task, uint32_t worker) {
     const pass *p = context;
     const binnet_layer_state *layer = p->layer;
@@ -212,31 +234,33 @@ static void quantize_task(void *context, uint32_t task, uint32_t worker) {
         job.n_rows = draw_strip(p, worker, row, start, &random);
         for (uint32_t m = start; m < end; m += BINNET_UNIT_BLOCK) {
             const size_t at = (size_t)row * layer->units + m;
-            job.error = p->net->error + at;
+            job.error = layer->error + at;
             job.delta = layer->normed + at;
             job.scale = layer->scale + m;
             job.random = random + (m - start);
-            p->net->kernels->quantize(&job, block(m, end, BINNET_UNIT_BLOCK));
+            p->net->training->quantize(&job, block(m, end, BINNET_UNIT_BLOCK));
         }
     }
+    if (!p->net->transposed) return;
     p->net->kernels->transpose(p->net->transposed + (size_t)start * p->n_rows, p->n_rows,
                                layer->normed + start, layer->units, p->n_rows, end - start);
 }
 
 static void store_error(void *context, const binnet_result *d) {
     const pass *p = context;
-    int16_t *error = p->net->error + d->first_row * (size_t)p->layer->fan_in;
+    int16_t *error =
+        p->net->layers[p->layer->index - 1].error + d->first_row * (size_t)p->layer->fan_in;
     for (uint32_t i = 0; i < d->n_rows; ++i, error += p->layer->fan_in)
-        p->net->kernels->round_error(error, d->sums + i * d->stride, p->input_shift,
-                                     p->layer->fan_in);
+        p->net->training->round_error(error, d->sums + i * d->stride, p->input_shift,
+                                      p->layer->fan_in);
 }
 
 /* The error at the layer's input. */
-static void multiply_backward(pass *p, const int8_t *delta) {
+static void multiply_backward(pass *p) {
     const binnet_layer_state *layer = p->layer;
     p->input_shift = binnet_bitlen(127u * layer->units) - 15;
     binnet_gemm gemm = product(p);
-    gemm.values = (const uint8_t *)delta;
+    gemm.values = (const uint8_t *)layer->normed;
     gemm.stride = layer->units;
     gemm.int8 = 1;
     gemm.signs = 1;
@@ -283,10 +307,7 @@ static void update_rows(void *context, const binnet_result *gradient) {
                                   .gradient_stride = gradient->stride,
                                   .rng = p->rng,
                                   .first_row = gradient->first_row};
-    if (layer->momentum)
-        p->net->kernels->adamax(&update);
-    else
-        raise_peak(p->net, gradient->worker, (int32_t)p->net->kernels->update(&update));
+    raise_peak(p->net, gradient->worker, (int32_t)p->net->training->update(&update));
 }
 
 /* Columns of the layer's input as binary digits, a plane of each. */
@@ -302,28 +323,39 @@ static void digit_task(void *context, uint32_t task, uint32_t worker) {
                             p->input.n_digits);
 }
 
-/* The weights' gradient, errors times the input: as it is if it has signs only or the gradient is exact, as
- * random bits otherwise. And the update. */
+/* Bits of the layer's input for the gradient: itself if it has signs only, its digits if the gradient is exact,
+ * random bits otherwise. Activations are not needed after this. */
+static void take_input(pass *p) {
+    const binnet_net *net = p->net;
+    if (!p->input.data) return;
+    p->input_bits_stride = (p->layer->fan_in + 7) >> 3;
+    p->rng = binnet_rng_stream(net->seed, BINNET_RANDOM_OUTER, p->layer->index, net->step);
+    binnet_run(&net->parallel, blocks(p->layer->fan_in, COLUMNS_AT_ONCE),
+               net->method.gradient == BINNET_EXACT ? digit_task : draw_task, p);
+}
+
+/* The weights' gradient, errors times the input, and the update. */
 static void multiply_outer(pass *p, uint32_t rate_exponent) {
     binnet_net *net = p->net;
     binnet_layer_state *layer = p->layer;
     const binnet_input *input = &p->input;
     binnet_gemm gemm = product(p);
-    gemm.values = (const uint8_t *)net->transposed;
-    gemm.stride = p->n_rows;
+    if (net->transposed) {
+        gemm.values = (const uint8_t *)net->transposed;
+        gemm.stride = p->n_rows;
+    } else { /* columns of the error */
+        gemm.values = (const uint8_t *)layer->normed;
+        gemm.stride = 1;
+        gemm.step = layer->units;
+    }
     gemm.int8 = 1;
     gemm.n_rows = layer->units;
     gemm.n_columns = layer->fan_in;
     gemm.depth = p->n_rows;
     gemm.epilogue = update_rows;
     if (input->data) {
-        const int exact = net->method.gradient == BINNET_EXACT;
-        p->input_bits_stride = (layer->fan_in + 7) >> 3;
-        p->rng = binnet_rng_stream(net->seed, BINNET_RANDOM_OUTER, layer->index, net->step);
-        binnet_run(&net->parallel, blocks(layer->fan_in, COLUMNS_AT_ONCE),
-                   exact ? digit_task : draw_task, p);
         gemm.selector = (binnet_selector){net->input_bits, p->input_bits_stride, 0};
-        gemm.n_digits = exact ? input->n_digits : 1;
+        if (net->method.gradient == BINNET_EXACT) gemm.n_digits = input->n_digits;
         gemm.digit_bytes = p->n_rows * p->input_bits_stride;
     } else {
         gemm.signs = 1;
@@ -342,21 +374,25 @@ static void multiply_outer(pass *p, uint32_t rate_exponent) {
 static void backward(binnet_net *net, binnet_layer_state *layer, binnet_input input,
                      uint32_t n_rows, uint32_t rate_exponent) {
     pass p = {.net = net, .layer = layer, .input = input, .n_rows = n_rows};
-    int8_t *delta = layer->normed; /* the error takes the place of what it was derived from */
+    if (net->method.dropout && layer->activation) {
+        p.rng = binnet_rng_stream(net->seed, BINNET_RANDOM_DROPOUT, layer->index, net->step);
+        binnet_run(&net->parallel, blocks(layer->units, COLUMNS_AT_ONCE), drop_task, &p);
+    }
     reset_peaks(net, BINNET_NO_PEAK);
     binnet_run(&net->parallel, blocks(layer->units, BINNET_UNIT_BLOCK), norm_task, &p);
     binnet_update_biases(net, layer, rate_exponent);
     p.exponent = highest_peak(net);
     p.delta_unit = net->error_unit;
     if (p.exponent == BINNET_NO_PEAK) {
-        memset(delta, 0, (size_t)n_rows * layer->units);
-        memset(net->transposed, 0, (size_t)n_rows * layer->units);
+        memset(layer->normed, 0, (size_t)n_rows * layer->units);
+        if (net->transposed) memset(net->transposed, 0, (size_t)n_rows * layer->units);
     } else {
         p.rng = binnet_rng_stream(net->seed, BINNET_RANDOM_ERROR, layer->index, net->step);
         binnet_run(&net->parallel, blocks(layer->units, COLUMNS_AT_ONCE), quantize_task, &p);
         p.delta_unit += p.exponent - 7;
     }
-    if (layer->index > 0) multiply_backward(&p, delta); /* by the weights of the forward pass */
+    take_input(&p);
+    if (layer->index > 0) multiply_backward(&p); /* by the weights of the forward pass */
     multiply_outer(&p, rate_exponent);
     net->error_unit = p.delta_unit + p.input_shift;
 }

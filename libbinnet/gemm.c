@@ -9,22 +9,25 @@ static uint32_t blocks(uint32_t n, uint32_t size) { return n / size + (n % size 
 static int is_plain(const binnet_kernels *k, uint32_t n_rows) { return n_rows <= k->plain_rows; }
 
 /* Bytes of a panel. */
-static uint64_t panel_bytes(const binnet_kernels *k, uint32_t depth) {
-    return (uint64_t)blocks(depth, k->group) * k->index_bytes;
+static size_t panel_bytes(const binnet_kernels *k, uint32_t depth) {
+    return (size_t)blocks(depth, k->group) * k->index_bytes;
 }
 
-static uint64_t aligned(const binnet_kernels *k, uint64_t n_bytes) {
-    return (n_bytes + k->alignment - 1) & ~(uint64_t)(k->alignment - 1);
+size_t binnet_area(uint32_t n, size_t bytes, uint32_t alignment) {
+    const size_t limit = SIZE_MAX / 4, mask = alignment - 1;
+    if (bytes && n > (limit - mask) / bytes) return limit;
+    return (n * bytes + mask) & ~mask;
 }
 
-uint64_t binnet_gemm_panels(const binnet_kernels *k, uint32_t n_rows, uint32_t n_columns,
-                            uint32_t depth) {
-    return is_plain(k, n_rows) ? 0 : blocks(n_columns, k->panel_columns) * panel_bytes(k, depth);
+size_t binnet_gemm_panels(const binnet_kernels *k, uint32_t n_rows, uint32_t n_columns,
+                          uint32_t depth) {
+    if (is_plain(k, n_rows)) return 0;
+    return binnet_area(blocks(n_columns, k->panel_columns), panel_bytes(k, depth), 1);
 }
 
-uint64_t binnet_gemm_scratch(const binnet_kernels *k, uint32_t n_columns) {
-    const uint64_t sums = k->row_block * binnet_padded(k, n_columns) * sizeof(int32_t);
-    return aligned(k, k->table_bytes) + aligned(k, sums);
+size_t binnet_gemm_scratch(const binnet_kernels *k, uint32_t n_columns) {
+    const size_t sums = binnet_padded(k, n_columns) * sizeof(int32_t);
+    return k->table_bytes + binnet_area(k->row_block, sums, k->alignment);
 }
 
 static uint32_t n_panels(const binnet_gemm *g) {
@@ -45,7 +48,7 @@ static void pack_task(void *context, uint32_t task, uint32_t worker) {
     (void)worker;
     selector.bits = plane(g, task / n);
     (selector.by_column ? g->kernels->pack_by_column : g->kernels->pack_by_summand)(
-        g->panels + task * (size_t)panel_bytes(g->kernels, g->depth), &selector, first,
+        g->panels + task * panel_bytes(g->kernels, g->depth), &selector, first,
         min32(g->kernels->panel_columns, g->n_columns - first), g->depth);
 }
 
@@ -54,7 +57,7 @@ static void adjust(const binnet_gemm *g, const binnet_select *s, int doubled) {
     const uint32_t width = g->kernels->panel_columns;
     for (uint32_t i = 0; i < s->n_rows; ++i) {
         const int32_t less =
-            doubled ? 0 : binnet_total(s->values + i * s->stride, s->int8, s->depth);
+            doubled ? 0 : binnet_total(s->values + i * s->stride, s->step, s->int8, s->depth);
         for (uint32_t c = 0; c < g->n_columns; c += width) {
             int32_t *sums = s->sums + c / width * s->panel_step + i * s->row_step;
             const uint32_t n = min32(width, g->n_columns - c);
@@ -72,7 +75,7 @@ static void run_planes(const binnet_gemm *g, binnet_select *s) {
         s->add = p + 1 < n;
         if (s->add && !g->high) adjust(g, s, 1);
         s->selector.bits = plane(g, p);
-        s->panels = g->panels + p * n_panels(g) * (size_t)panel_bytes(g->kernels, g->depth);
+        s->panels = g->panels + p * n_panels(g) * panel_bytes(g->kernels, g->depth);
         if (is_plain(g->kernels, g->n_rows))
             g->kernels->plain(s);
         else
@@ -89,6 +92,7 @@ static void select_task(void *context, uint32_t task, uint32_t worker) {
     binnet_select s;
     s.values = g->values + first * g->stride;
     s.stride = g->stride;
+    s.step = g->step;
     s.int8 = g->int8;
     s.signs = g->signs && !g->high;
     s.n_rows = min32(k->row_block, g->n_rows - first);
@@ -101,9 +105,9 @@ static void select_task(void *context, uint32_t task, uint32_t worker) {
         s.panel_step = (size_t)g->n_rows * k->panel_columns;
         s.sums = g->sums + first * s.row_step;
     } else {
-        s.row_step = (size_t)binnet_padded(k, g->n_columns);
+        s.row_step = binnet_padded(k, g->n_columns);
         s.panel_step = k->panel_columns;
-        s.sums = (int32_t *)(void *)(scratch + aligned(k, k->table_bytes));
+        s.sums = (int32_t *)(void *)(scratch + k->table_bytes);
     }
     run_planes(g, &s);
     if (!g->sums) {

@@ -166,8 +166,9 @@ typedef struct binnet_select {
     int32_t *sums; /* of row i and panel p at p · panel_step + i · row_step: whole panels */
     size_t row_step;
     size_t panel_step;
-    const uint8_t *values; /* [n_rows][stride] of uint8, or of int8 in ±127 */
+    const uint8_t *values; /* [n_rows][stride] of uint8, or of int8 in ±127, */
     size_t stride;
+    size_t step; /* from one of a row to the next: 1 but for the portable kernels */
     int int8;
     int signs;
     int add; /* to what the sums hold, instead of to 0 or minus the sum of all */
@@ -196,14 +197,6 @@ typedef struct binnet_rule {
     int32_t shift; /* and scaled by 2^-shift */
 } binnet_rule;
 
-/* Whether 16 bits suffice for steps. A step is floor((g · 2^(8 - shift) + random) / 256), with shift <= 8
- * (g + (random >> (8 - shift))) >> shift. Gradients beyond 16 bits may saturate: they are beyond the
- * limit anyway. */
-BINNET_INLINE int binnet_update_is_narrow(const binnet_rule *rule) {
-    const int32_t exponent = binnet_bitlen((uint32_t)rule->limit) - 1; /* of the limit */
-    return !rule->apply || (rule->shift <= 8 && exponent <= 14 && exponent - rule->shift <= 14);
-}
-
 /* How AdaMax does. */
 typedef struct binnet_momentum_rule {
     int32_t unit;  /* the unit of gradients is 2^unit, */
@@ -214,8 +207,8 @@ typedef struct binnet_momentum_rule {
 /* Rows of latent weights with their gradients. */
 typedef struct binnet_update {
     binnet_rule rule;
-    binnet_momentum_rule momentum_rule; /* for `adamax` instead, with these: */
-    int16_t *momentum;                  /* like `latent` */
+    binnet_momentum_rule momentum_rule; /* of AdaMax instead, with these: */
+    int16_t *momentum;                  /* like `latent`; NULL: SGD */
     int16_t *log_scale;
     uint32_t n_rows;
     uint32_t n_columns;
@@ -229,6 +222,16 @@ typedef struct binnet_update {
     uint32_t first_row;
     uint32_t first_column; /* a multiple of 8 */
 } binnet_update;
+
+/* Whether 16 bits suffice for the steps of SGD. A step is floor((g · 2^(8 - shift) + random) / 256), with shift <= 8
+ * (g + (random >> (8 - shift))) >> shift. Gradients beyond 16 bits may saturate: they are beyond the
+ * limit anyway. */
+BINNET_INLINE int binnet_update_is_narrow(const binnet_update *update) {
+    const binnet_rule *rule = &update->rule;
+    if (update->momentum) return 0;
+    const int32_t exponent = binnet_bitlen((uint32_t)rule->limit) - 1; /* of the limit */
+    return !rule->apply || (rule->shift <= 8 && exponent <= 14 && exponent - rule->shift <= 14);
+}
 
 /* The loops of norm_inline.h carry so many units side by side, through so many rows at most: 63 · 2^25,
  * of deviations, still fits an int32 sum. */
@@ -250,11 +253,11 @@ typedef struct binnet_norm_job {
 
 /* Such units in the backward pass. */
 typedef struct binnet_error_job {
-    int16_t *error;            /* [n_rows][stride] */
-    const int8_t *normed;      /* [n_rows][stride] */
-    const uint8_t *activation; /* [n_rows][stride], or NULL */
-    uint8_t first_open;        /* activations from here on, */
-    uint8_t n_open;            /* so many values, let the error pass */
+    int16_t *error;       /* [n_rows][stride] */
+    const int8_t *normed; /* [n_rows][stride] */
+    const int32_t *bias;  /* [units], in activation units; NULL: there is no activation */
+    int32_t first_open;   /* activations before clamping from here on, */
+    uint32_t n_open;      /* so many values, let the error pass */
     size_t stride;
     uint32_t n_rows;
     int32_t *bias_gradient;    /* [units] is added to, by `gradients` */
@@ -271,6 +274,11 @@ typedef struct binnet_error_job {
 
 /* 64 bits of a row, where bytes stand in memory too: in a model file, for instance. */
 typedef uint64_t BINNET_MAY_ALIAS binnet_word;
+
+/* Bytes of a row of bits: whole 64-bit words. */
+BINNET_INLINE size_t binnet_row_bytes(size_t n_bits) {
+    return (n_bits / 64 + (n_bits % 64 != 0)) * 8;
+}
 
 /* Rows of a against a panel of rows of b, over a block of words. */
 typedef struct binnet_xnor {
@@ -291,16 +299,20 @@ typedef struct binnet_xnor {
  * of the counts overflows in kernels that sum bytes: 8 bits · 128 / 8 < 2^8. */
 enum { BINNET_XNOR_WORDS = 128 };
 
+/* What prediction and training need. */
 struct binnet_kernels {
     const char *name;
-    uint32_t alignment;     /* of buffers, power of two */
-    uint32_t plain_rows;    /* products of so many rows at most are `plain` */
-    uint32_t row_block;     /* most rows of a `select` or `plain` */
-    uint32_t panel_columns; /* of sums and of packed bits; a multiple of BINNET_UNIT_BLOCK */
-    uint32_t group;         /* summands that an index of packed bits chooses from, */
-    uint32_t index_bytes;   /* the bytes of such indices of a panel's columns, */
-    uint32_t table_bytes;   /* and the scratch of `select` */
-    uint32_t xnor_columns;  /* rows of b in a panel of `xnor`; 1: no packing, they are panels */
+    uint32_t alignment;  /* of buffers, power of two */
+    uint32_t plain_rows; /* products of so many rows at most are `plain` */
+    uint32_t row_block;  /* most rows of a `select` or `plain` */
+    uint32_t
+        panel_columns; /* of sums and of packed bits: a power of two, at least BINNET_UNIT_BLOCK */
+    /* Fewest columns of sums that a training step keeps, if there are so many. */
+    uint32_t z_columns;
+    uint32_t group;        /* summands that an index of packed bits chooses from, */
+    uint32_t index_bytes;  /* the bytes of such indices of a panel's columns, */
+    uint32_t table_bytes;  /* and the scratch of `select`, a multiple of the alignment */
+    uint32_t xnor_columns; /* rows of b in a panel of `xnor`; 1: no packing, they are panels */
 
     /* A product by bits as they are: no packing. */
     void (*plain)(const binnet_select *product);
@@ -312,54 +324,62 @@ struct binnet_kernels {
                             uint32_t n_columns, uint32_t depth);
     /* A product by packed bits, panels standing one after another. */
     void (*select)(const binnet_select *product);
-    /* out[n][b] = in[b][n], b < n_rows, n < n_columns. */
+    /* out[n][b] = in[b][n], b < n_rows, n < n_columns. NULL: products walk columns instead. */
     void (*transpose)(int8_t *out, size_t out_stride, const int8_t *in, size_t in_stride,
                       uint32_t n_rows, uint32_t n_columns);
     /* Bit i = (random[i] & mask) < x[i]; bits past n are 0. */
     void (*draw_bits)(uint8_t *bits, const uint8_t *x, const uint8_t *random, uint32_t n,
                       uint32_t mask);
-    /* Applies gradients to latent weights, repacks their signs. Returns a number as long in bits as the
-     * largest |gradient|: the bitwise or of all of them will do. */
-    uint32_t (*update)(const binnet_update *update);
-    /* The loops of method_inline.h. */
-    void (*chances)(uint8_t *chance, const int16_t *latent, uint32_t n, binnet_chance of);
-    void (*adamax)(const binnet_update *update);
-    void (*reach)(uint8_t *reached, const int32_t *sums, const int32_t *thresholds, uint32_t n);
-    /* bytes[r][8 n_blocks] = the stream's blocks first_block.. of rows row.. */
-    void (*random)(uint8_t *bytes, const binnet_rng *rng, uint32_t row, uint32_t n_rows,
-                   uint32_t first_block, uint32_t n_blocks);
-    /* The loops of norm_inline.h over up to BINNET_UNIT_BLOCK units. */
-    void (*sums)(const binnet_norm_job *job, uint32_t n_units);
-    void (*deviations)(const binnet_norm_job *job, uint32_t n_units);
+    /* The loops of norm_inline.h, of up to BINNET_UNIT_BLOCK units. */
     void (*normalise)(const binnet_norm_job *job, uint32_t n_units);
-    void (*gradients)(const binnet_error_job *job, uint32_t n_units);
-    void (*centre)(const binnet_error_job *job, uint32_t n_units);
-    void (*denormalise)(const binnet_error_job *job, uint32_t n_units);
-    void (*quantize)(const binnet_error_job *job, uint32_t n_units);
-    void (*round_error)(int16_t *error, const int32_t *sums, int32_t shift, uint32_t n);
+    void (*reach)(uint8_t *reached, const int32_t *sums, const int32_t *thresholds, uint32_t n);
     /* product[i][j] (+)= n_bits - 2 · (differing bits of row i of a and column j of the panel). */
     void (*xnor)(const binnet_xnor *tile);
     /* The same of one column, whose words stand one after another. */
     void (*xnor_row)(const binnet_xnor *tile);
 };
 
+/* What training needs besides: the loops of training_inline.h. */
+typedef struct binnet_training {
+    /* bytes[r][8 n_blocks] = the stream's blocks first_block.. of rows row.. */
+    void (*random)(uint8_t *bytes, const binnet_rng *rng, uint32_t row, uint32_t n_rows,
+                   uint32_t first_block, uint32_t n_blocks);
+    void (*chances)(uint8_t *chance, const int16_t *latent, uint32_t n, binnet_chance of);
+    /* Applies gradients to latent weights, repacks their signs. Returns a number as long in bits as the
+     * largest |gradient|: the bitwise or of all of them will do. */
+    uint32_t (*update)(const binnet_update *update);
+    /* Of up to BINNET_UNIT_BLOCK units. */
+    void (*sums)(const binnet_norm_job *job, uint32_t n_units);
+    void (*deviations)(const binnet_norm_job *job, uint32_t n_units);
+    void (*gradients)(const binnet_error_job *job, uint32_t n_units);
+    void (*centre)(const binnet_error_job *job, uint32_t n_units);
+    void (*denormalise)(const binnet_error_job *job, uint32_t n_units);
+    void (*quantize)(const binnet_error_job *job, uint32_t n_units);
+    void (*round_error)(int16_t *error, const int32_t *sums, int32_t shift, uint32_t n);
+} binnet_training;
+
 extern const binnet_kernels binnet_kernels_portable;
+extern const binnet_training binnet_training_portable;
 #if BINNET_X86
-extern const binnet_kernels binnet_kernels_avx2;
-extern const binnet_kernels binnet_kernels_avx512;
+extern const binnet_kernels binnet_kernels_avx2, binnet_kernels_avx512;
+extern const binnet_training binnet_training_avx2, binnet_training_avx512;
 #endif
 #if BINNET_NEON
 extern const binnet_kernels binnet_kernels_neon;
+extern const binnet_training binnet_training_neon;
 #endif
+
+/* training.c: what belongs to a table. */
+const binnet_training *binnet_training_of(const binnet_kernels *kernels);
 
 /* A product by bits as they are, in plain C, with panels of any width: for every table's `plain`. */
 void binnet_plain(const binnet_select *product, uint32_t panel_columns);
-/* The sum of n values. */
-int32_t binnet_total(const uint8_t *values, int int8, uint32_t n);
+/* The sum of n values, each `step` after the one before. */
+int32_t binnet_total(const uint8_t *values, size_t step, int int8, uint32_t n);
 
 /* ---- Threads ------------------------------------------------------------------------------- */
 
-/* Runs tasks on the hook's threads, or here if there is no hook. */
+/* parallel.c: runs tasks on the hook's threads, or here if there is no hook. */
 void binnet_run(const binnet_parallel *parallel, uint32_t n_tasks, binnet_task task, void *context);
 
 /* ---- gemm.c: the product, in blocks of rows ------------------------------------------------- */
@@ -385,6 +405,7 @@ typedef struct binnet_gemm {
     const binnet_parallel *parallel;
     const uint8_t *values;
     size_t stride;
+    size_t step;
     int int8;
     int signs;
     binnet_selector selector;
@@ -403,16 +424,20 @@ typedef struct binnet_gemm {
 } binnet_gemm;
 
 /* Columns rounded up to whole panels. */
-BINNET_INLINE uint64_t binnet_padded(const binnet_kernels *kernels, uint64_t n_columns) {
-    const uint32_t width = kernels->panel_columns;
-    return (n_columns + width - 1) / width * width;
+BINNET_INLINE size_t binnet_padded(const binnet_kernels *kernels, uint32_t n_columns) {
+    const uint32_t mask = kernels->panel_columns - 1;
+    return (n_columns + mask) & ~mask;
 }
+
+/* n · bytes rounded up to the alignment; a quarter of SIZE_MAX if that is more, so that two of these
+ * can be added. */
+size_t binnet_area(uint32_t n, size_t bytes, uint32_t alignment);
 
 /* Bytes of the packed bits of a product (of each plane), and of a worker's scratch; n_columns counts only
  * for an epilogue. */
-uint64_t binnet_gemm_panels(const binnet_kernels *kernels, uint32_t n_rows, uint32_t n_columns,
-                            uint32_t depth);
-uint64_t binnet_gemm_scratch(const binnet_kernels *kernels, uint32_t n_columns);
+size_t binnet_gemm_panels(const binnet_kernels *kernels, uint32_t n_rows, uint32_t n_columns,
+                          uint32_t depth);
+size_t binnet_gemm_scratch(const binnet_kernels *kernels, uint32_t n_columns);
 
 void binnet_gemm_run(const binnet_gemm *gemm);
 
@@ -455,7 +480,7 @@ struct binnet_xnor_gemm {
 };
 
 /* Bytes of a worker's scratch; n_rows counts only for an epilogue. */
-uint64_t binnet_xnor_gemm_scratch(const binnet_kernels *kernels, uint32_t n_rows, uint32_t n_bits);
+size_t binnet_xnor_gemm_scratch(const binnet_kernels *kernels, uint32_t n_rows, uint32_t n_bits);
 
 void binnet_xnor_gemm_run(const binnet_xnor_gemm *gemm);
 
@@ -482,12 +507,12 @@ typedef struct binnet_input {
 
 typedef struct binnet_planner {
     uint8_t *base; /* NULL while only measuring */
-    uint64_t n_bytes;
+    size_t n_bytes;
     uint32_t alignment;
 } binnet_planner;
 
 /* The next piece of the arena: its address, or NULL while measuring. */
-void *binnet_plan(binnet_planner *planner, uint64_t n_bytes);
+void *binnet_plan(binnet_planner *planner, uint32_t n_rows, size_t row_bytes);
 
 /* One kind of layer: net.c walks layers through these. */
 typedef struct binnet_layer_type {
@@ -498,8 +523,8 @@ typedef struct binnet_layer_type {
     /* Input rows to activations (hidden) or scores; adds to the calibration sums if told to. */
     void (*forward)(binnet_net *net, binnet_layer_state *layer, binnet_input input, uint32_t n_rows,
                     int calibrate);
-    /* net->error at this layer's output to parameter updates and, but for the first layer, to
-     * net->error at its input. */
+    /* The error at this layer's output to parameter updates and, but for the first layer, to the error
+     * at the output of the layer before. */
     void (*backward)(binnet_net *net, binnet_layer_state *layer, binnet_input input,
                      uint32_t n_rows, uint32_t rate_exponent);
 } binnet_layer_type;
@@ -526,6 +551,7 @@ struct binnet_layer_state {
     binnet_scale *scale;    /* [units], of this step */
     int8_t *normed;         /* [batch][units]; the quantised error takes its place in backward */
     uint8_t *activation; /* [batch][units]; NULL in the output layer. SIGN: y + 64, in 0 to 127 */
+    int16_t *error;      /* [batch][units], at the output: in the place of activations and sums */
     uint8_t *low_signs;  /* [batch][signs_stride]: the planes of these; NULL but for SIGN, */
     uint8_t *high_signs;
     size_t signs_stride; /* and the high one but for dropout */
@@ -540,22 +566,23 @@ struct binnet_net {
     uint32_t batch_size;
     uint32_t step;
     uint32_t n_calibrations;
-    int32_t error_unit; /* AdaMax: the unit of `error` is 2^error_unit */
+    uint32_t z_columns; /* of sums at a time, forward: whole panels, or all */
+    int32_t error_unit; /* AdaMax: the unit of errors is 2^error_unit */
     binnet_method method;
     const binnet_kernels *kernels;
+    const binnet_training *training;
     binnet_parallel parallel;
     binnet_layer_state *layers; /* [n_layers] */
     uint8_t *targets;           /* [n_classes] */
     uint8_t *kept_features;     /* [batch][n_features], with input dropout, else NULL */
-    int32_t *z;                 /* [panels of the widest layer][batch][panel_columns] */
-    int64_t *calibration;       /* beside z: two sums of each unit of all layers */
-    int16_t *error;             /* in the place of these: [batch][widest layer's units] */
-    int8_t *transposed;         /* [widest layer's units][batch]: the quantised error */
-    uint8_t *
-        input_bits; /* [batch][widest layer's fan-in]: random bits of a layer's input, or 8 digits */
-    int32_t *peaks;   /* [n_workers], to reduce a maximum over tasks */
-    uint8_t *panels;  /* packed bits of a product */
-    uint8_t *scratch; /* [n_workers][scratch_bytes] */
+    int32_t *z;                 /* [panels of z_columns][batch][panel_columns] */
+    int64_t
+        *calibration;    /* two sums of each unit of all layers, in the place of what is `normed` */
+    int8_t *transposed;  /* [widest layer's units][batch]: the quantised error; or NULL */
+    uint8_t *input_bits; /* [batch][widest fan-in]: random bits of a layer's input, or 8 digits */
+    int32_t *peaks;      /* [n_workers], to reduce a maximum over tasks */
+    uint8_t *panels;     /* packed bits of a product */
+    uint8_t *scratch;    /* [n_workers][scratch_bytes] */
     size_t scratch_bytes;
 };
 
@@ -575,9 +602,8 @@ void binnet_plan_weights(const binnet_net *net, binnet_layer_state *layer, binne
 void binnet_propagate(const binnet_net *net, binnet_layer_state *layer, int deploy);
 
 /* activation.c */
-/* Places activations and, for SIGN, their signs. */
-void binnet_plan_activations(const binnet_net *net, binnet_layer_state *layer,
-                             binnet_planner *planner);
+/* Places the signs of activations, for SIGN. */
+void binnet_plan_signs(const binnet_net *net, binnet_layer_state *layer, binnet_planner *planner);
 /* A copy of features with 0 where they are left out. */
 const uint8_t *binnet_drop_features(binnet_net *net, const uint8_t *x, uint32_t n_rows);
 /* Columns [first, first + n), n <= 64, first a multiple of 64: leaves out (in training) and packs signs.
@@ -585,6 +611,9 @@ const uint8_t *binnet_drop_features(binnet_net *net, const uint8_t *x, uint32_t 
 void binnet_finish_activations(const binnet_net *net, binnet_layer_state *layer,
                                const uint8_t *random, uint32_t first_row, uint32_t n_rows,
                                uint32_t first, uint32_t n);
+/* Leaves the errors of the same units out. */
+void binnet_drop_errors(const binnet_net *net, binnet_layer_state *layer, const uint8_t *random,
+                        uint32_t first_row, uint32_t n_rows, uint32_t first, uint32_t n);
 
 BINNET_INLINE binnet_layer_state *binnet_output_layer(const binnet_net *net) {
     return &net->layers[net->n_layers - 1];
@@ -595,17 +624,16 @@ BINNET_INLINE binnet_layer_state *binnet_output_layer(const binnet_net *net) {
 enum { BINNET_NO_PEAK = -1000000 }; /* below the exponent of any error */
 
 /* Normalises units [first, first + n), n <= BINNET_UNIT_BLOCK, whose z are [n_rows][z_stride]. */
-void binnet_norm_forward(const binnet_kernels *kernels, binnet_layer_state *layer, const int32_t *z,
-                         size_t z_stride, uint32_t n_rows, uint32_t first, uint32_t n,
-                         int calibrate);
+void binnet_norm_forward(const binnet_net *net, binnet_layer_state *layer, const int32_t *z,
+                         uint32_t n_rows, uint32_t first, uint32_t n, int calibrate);
 
 /* Error at the output of units [first, first + n), n <= BINNET_UNIT_BLOCK, to the error at their
  * z before its scale, in place. Returns the largest exponent of the scaled error, or
  * BINNET_NO_PEAK. */
-int32_t binnet_norm_backward(const binnet_kernels *kernels, binnet_layer_state *layer,
-                             int16_t *error, uint32_t n_rows, uint32_t first, uint32_t n);
+int32_t binnet_norm_backward(const binnet_net *net, binnet_layer_state *layer, uint32_t n_rows,
+                             uint32_t first, uint32_t n);
 
-/* Squared hinge of the output layer into net->error; the sum of squares. */
+/* Squared hinge of the output layer to its error; the sum of squares. */
 uint64_t binnet_loss(binnet_net *net, const uint16_t *labels, uint32_t n_rows);
 
 /* The rule of a step given the exponent of the previous gradient and of a full step: 15 for
@@ -617,7 +645,34 @@ binnet_momentum_rule binnet_adamax_rule(const binnet_net *net, int32_t unit, uin
 /* Updates the biases of a layer from its bias_gradient. */
 void binnet_update_biases(const binnet_net *net, binnet_layer_state *layer, uint32_t rate_exponent);
 
-/* ---- wire.c: little-endian bytes ----------------------------------------------------------- */
+/* ---- model.c, deploy.c: a model file -------------------------------------------------------- */
+
+#define BINNET_MODEL_MAGIC "BINNETMD"
+enum { BINNET_MODEL_FIXED = 32 }; /* bytes before the layers' records */
+
+/* A layer: where its parts begin, counted from the file's first byte. */
+typedef struct binnet_view {
+    uint32_t index, fan_in, units;
+    int from_signs, to_signs; /* activations before and after */
+    uint32_t record_bytes;    /* of a unit */
+    size_t row_bytes;         /* of the planes */
+    size_t records, low, high, end;
+} binnet_view;
+
+/* What stands before the first layer; the layer after `last`, which is only asked for its end, its units
+ * and what it makes. */
+binnet_view binnet_view_start(uint32_t n_features, uint32_t n_layers);
+binnet_view binnet_view_after(const binnet_view *last, int sign, int ternary, uint32_t n_layers,
+                              uint32_t units);
+
+/* What a unit's record says. */
+typedef struct binnet_unit {
+    int32_t mean;
+    int16_t bias;
+    binnet_scale scale;
+} binnet_unit;
+
+/* ---- wire.c, wire_write.c: little-endian bytes ---------------------------------------------- */
 
 uint32_t binnet_crc32(const uint8_t *bytes, size_t n_bytes);
 uint32_t binnet_get32(const uint8_t *p);
@@ -631,12 +686,12 @@ uint8_t *binnet_put64(uint8_t *p, uint64_t v);
 int binnet_all_zero(const uint8_t *p, const uint8_t *end);
 
 /* Magic, version, method, n_bytes: the first 24 bytes of both formats. */
-enum { BINNET_FILE_HEADER = 24 };
+enum { BINNET_FILE_HEADER = 24, BINNET_FORMAT_VERSION = 1 };
 uint8_t *binnet_put_header(uint8_t *p, const char *magic, uint32_t method, uint64_t n_bytes);
 /* Checks the header, but for the method, and the CRC-32 at the end. */
 binnet_status binnet_check_file(const uint8_t *bytes, size_t n_bytes, const char *magic);
-/* A method as a file has it, and back; 0 if it is not one. */
+/* A method as a file has it. Of it a model keeps only: */
+enum { BINNET_METHOD_TERNARY = 1, BINNET_METHOD_SIGN = 4 };
 uint32_t binnet_put_method(const binnet_method *method);
-int binnet_get_method(binnet_method *method, uint32_t word);
 
 #endif

@@ -6,21 +6,18 @@
 #pragma clang attribute push(__attribute__((target("general-regs-only"))), apply_to = function)
 #endif
 
-#include "method_inline.h"
 #include "norm_inline.h"
 
 #ifdef BINNET_COUNT_OPERATIONS
 uint64_t binnet_counts[BINNET_N_COUNTS];
 #endif
 
-static int32_t value(const uint8_t *row, int int8, uint32_t k) {
-    return int8 ? ((const int8_t *)row)[k] : row[k];
-}
+static int32_t value(const uint8_t *p, int int8) { return int8 ? *(const int8_t *)p : *p; }
 
-int32_t binnet_total(const uint8_t *row, int int8, uint32_t n) {
+int32_t binnet_total(const uint8_t *values, size_t step, int int8, uint32_t n) {
     int32_t sum = 0;
     BINNET_COUNT(ADDITIONS, n);
-    for (uint32_t k = 0; k < n; ++k) sum += value(row, int8, k);
+    for (; n-- > 0; values += step) sum += value(values, int8);
     return sum;
 }
 
@@ -28,12 +25,13 @@ int32_t binnet_total(const uint8_t *row, int int8, uint32_t n) {
  * summands cost one addition a column, with no more memory than this table. */
 enum { GROUP = 4, COLUMNS = BINNET_UNIT_BLOCK };
 
-/* The sums of values k to k + 3, twice them if bits are signs. Returns whether any is not 0. */
-static int make_table(int32_t table[16], const binnet_select *t, const uint8_t *row, uint32_t k) {
+/* The sums of up to four values, twice them if bits are signs. Returns whether any is not 0. */
+static int make_table(int32_t table[16], const binnet_select *t, const uint8_t *values,
+                      uint32_t n_values) {
     int any = 0;
     table[0] = 0;
-    for (uint32_t n = 1; n < 16; n += n, ++k) {
-        const int32_t once = k < t->depth ? value(row, t->int8, k) : 0;
+    for (uint32_t n = 1; n < 16; n += n, values += t->step) {
+        const int32_t once = n >> n_values ? 0 : value(values, t->int8);
         const int32_t v = t->signs ? once + once : once;
         any |= v;
         BINNET_COUNT(ADDITIONS, n + (t->signs ? 1 : 0));
@@ -77,20 +75,21 @@ static uint32_t block(uint32_t first, uint32_t n, uint32_t size) {
 
 void binnet_plain(const binnet_select *t, uint32_t panel_columns) {
     for (uint32_t i = 0; i < t->n_rows; ++i) {
-        const uint8_t *row = t->values + i * t->stride;
-        const int32_t less = t->signs && !t->add ? binnet_total(row, t->int8, t->depth) : 0;
+        const uint8_t *values = t->values + i * t->stride;
+        const int32_t less =
+            t->signs && !t->add ? binnet_total(values, t->step, t->int8, t->depth) : 0;
         for (uint32_t c = 0; !t->add && c < t->n_columns; c += panel_columns) {
             const uint32_t n = block(c, t->n_columns, panel_columns);
             int32_t *sums = t->sums + c / panel_columns * t->panel_step + i * t->row_step;
             for (uint32_t u = 0; u < n; ++u) sums[u] = -less;
         }
-        for (uint32_t k = 0; k < t->depth; k += GROUP) {
+        for (uint32_t k = 0; k < t->depth; k += GROUP, values += GROUP * t->step) {
+            const uint32_t n_rows = block(k, t->depth, GROUP);
             int32_t table[16];
-            if (!make_table(table, t, row, k)) {
+            if (!make_table(table, t, values, n_rows)) {
                 BINNET_COUNT(SKIPPED, t->n_columns);
                 continue;
             }
-            const uint32_t n_rows = block(k, t->depth, GROUP);
             for (uint32_t c = 0; c < t->n_columns; c += panel_columns) {
                 int32_t *sums = t->sums + c / panel_columns * t->panel_step + i * t->row_step;
                 const uint32_t n = block(c, t->n_columns, panel_columns);
@@ -105,26 +104,12 @@ void binnet_plain(const binnet_select *t, uint32_t panel_columns) {
 
 static void plain(const binnet_select *product) { binnet_plain(product, COLUMNS); }
 
-static void transpose(int8_t *out, size_t out_stride, const int8_t *in, size_t in_stride,
-                      uint32_t n_rows, uint32_t n_columns) {
-    for (uint32_t b = 0; b < n_rows; ++b)
-        for (uint32_t n = 0; n < n_columns; ++n) out[n * out_stride + b] = in[b * in_stride + n];
-}
-
 static void draw_bits(uint8_t *bits, const uint8_t *x, const uint8_t *random, uint32_t n,
                       uint32_t mask) {
     memset(bits, 0, (n + 7) >> 3);
     for (uint32_t i = 0; i < n; ++i)
         bits[i >> 3] = (uint8_t)(bits[i >> 3] | ((random[i] & mask) < x[i]) << (i & 7));
 }
-
-static void random_rows(uint8_t *bytes, const binnet_rng *rng, uint32_t row, uint32_t n_rows,
-                        uint32_t first_block, uint32_t n_blocks) {
-    for (uint32_t r = 0; r < n_rows; ++r, bytes += 8 * (size_t)n_blocks)
-        binnet_rng_blocks(rng, row + r, first_block, n_blocks, bytes);
-}
-
-BINNET_DEFINE_METHOD()
 
 /* ---- Bits ---------------------------------------------------------------------------------- */
 
@@ -188,26 +173,25 @@ static void xnor(const binnet_xnor *t) {
     }
 }
 
-BINNET_DEFINE_NORM()
+BINNET_DEFINE_UNITS(normalise, binnet_norm_job)
+BINNET_DEFINE_REACH()
 
 /* Nothing is packed: on a microcontroller that would be RAM. */
 const binnet_kernels binnet_kernels_portable = {
     .name = "portable",
     .alignment = 8,
     .plain_rows = UINT32_MAX,
-    .row_block = 4,
+    .row_block = 1,
     .panel_columns = COLUMNS,
+    .z_columns = COLUMNS,
     .group = 1,
     .xnor_columns = 1,
     .plain = plain,
-    .transpose = transpose,
     .draw_bits = draw_bits,
-    .update = wide_update,
-    .random = random_rows,
     .xnor = xnor,
     .xnor_row = xnor,
-    BINNET_NORM_KERNELS,
-    BINNET_METHOD_KERNELS,
+    .normalise = normalise,
+    .reach = reach,
 };
 
 #if defined(__clang__) && defined(__x86_64__)

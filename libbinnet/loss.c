@@ -24,7 +24,7 @@ uint64_t binnet_loss(binnet_net *net, const uint16_t *labels, uint32_t n_rows) {
             const int32_t hinge = labels[b] == k ? 32 - y : 32 + y;
             const int32_t h = hinge > 0 ? hinge : 0; /* at most 32 + 127 + 96 = 255 */
             loss += square((uint32_t)h);
-            net->error[row + k] = (int16_t)(labels[b] == k ? -(h << 6) : h << 6);
+            layer->error[row + k] = (int16_t)(labels[b] == k ? -(h << 6) : h << 6);
         }
     }
     return loss;

@@ -1,163 +1,59 @@
-/* The deployed network: written from a calibrated net, opened and run in place (FORMAT.md).
+/* The deployed network: opened and run in place (FORMAT.md). deploy.c writes it.
  * SPDX-License-Identifier: BSD-3-Clause */
 #include "internal.h"
 
-static const char magic[] = "BINNETMD";
-
-enum { FIXED = 32, LAYER_RECORD = 8, UNIT_RECORD = 8, SIGN_RECORD = 4 };
+enum { FIXED = BINNET_MODEL_FIXED, LAYER_RECORD = 8, UNIT_RECORD = 8, SIGN_RECORD = 4 };
 
 /* ---- Layers in the file --------------------------------------------------------------------- */
 
-/* A layer: where its parts begin, counted from the file's first byte. */
-typedef struct view {
-    uint32_t index, fan_in, units;
-    int from_signs, to_signs; /* activations before and after */
-    uint64_t records, low, high, end;
-    size_t row_bytes; /* of the planes */
-} view;
+typedef binnet_view view;
 
-static uint64_t padded(uint64_t n, uint64_t to) { return (n + to - 1) & ~(to - 1); }
+static size_t padded(size_t n, size_t to) { return (n + to - 1) & ~(to - 1); }
 
-static uint64_t record_bytes(const view *v) { return v->to_signs ? SIGN_RECORD : UNIT_RECORD; }
+/* Bytes of the weights of one plane. */
+static size_t plane_bytes(const view *v) { return v->units * v->row_bytes; }
 
-/* The layer after `last`, which is only asked for its end, its units and what it makes. */
-static view view_after(const view *last, const binnet_method *method, uint32_t n_layers,
-                       uint32_t units) {
+view binnet_view_after(const view *last, int sign, int ternary, uint32_t n_layers, uint32_t units) {
     view v;
     v.index = last->index + 1;
     v.fan_in = last->units;
     v.units = units;
     v.from_signs = last->to_signs;
-    v.to_signs = method->activation == BINNET_SIGN && v.index + 1 < n_layers;
+    v.to_signs = sign && v.index + 1 < n_layers;
+    v.record_bytes = v.to_signs ? SIGN_RECORD : UNIT_RECORD;
+    v.row_bytes = v.from_signs ? binnet_row_bytes(v.fan_in) : (v.fan_in + 7) / 8;
     v.records = last->end;
-    v.low = v.records + units * record_bytes(&v);
-    if (v.from_signs) v.low = padded(v.low, 8);
-    v.row_bytes = v.from_signs ? binnet_bits_row_words(v.fan_in) * 8 : (v.fan_in + 7) / 8;
-    v.high = v.low + units * (uint64_t)v.row_bytes;
-    v.end = v.high;
-    if (method->weights == BINNET_TERNARY) v.end += units * (uint64_t)v.row_bytes;
-    v.end = padded(v.end, 4);
+    v.low = padded(v.records + units * v.record_bytes, v.from_signs ? 8 : 1);
+    v.high = v.low + plane_bytes(&v);
+    v.end = padded(ternary ? v.high + plane_bytes(&v) : v.high, 4);
     return v;
 }
 
-/* What stands before the first layer. */
-static view start_view(uint32_t n_features, uint32_t n_layers) {
+view binnet_view_start(uint32_t n_features, uint32_t n_layers) {
     view v;
     memset(&v, 0, sizeof v);
     v.index = UINT32_MAX;
     v.units = n_features;
-    v.end = FIXED + n_layers * (uint64_t)LAYER_RECORD;
+    v.end = FIXED + n_layers * (size_t)LAYER_RECORD;
     return v;
-}
-
-/* ---- Writing ------------------------------------------------------------------------------- */
-
-static view next_of_net(const binnet_net *net, const view *last) {
-    return view_after(last, &net->method, net->n_layers, net->layers[last->index + 1].units);
-}
-
-size_t binnet_model_size(const binnet_net *net) {
-    view v = start_view(net->n_features, net->n_layers);
-    for (uint32_t i = 0; i < net->n_layers; ++i) v = next_of_net(net, &v);
-    return (size_t)v.end + 4; /* smaller than the net, so it fits a size_t */
-}
-
-typedef struct unit {
-    int32_t mean;
-    int16_t bias;
-    binnet_scale scale;
-} unit;
-
-/* Statistics of the calibration. */
-static unit measured(const binnet_net *net, const binnet_layer_state *layer, uint32_t m) {
-    const uint32_t s16 = (uint32_t)binnet_divide(layer->spread_sum[m], net->n_calibrations);
-    unit u;
-    u.mean = (int32_t)binnet_divide(layer->mean_sum[m], net->n_calibrations);
-    u.bias = layer->bias[m];
-    u.scale = binnet_two_power(layer->target ? layer->target[m] : 32u, s16);
-    return u;
-}
-
-static int is_positive(const unit *u, int32_t z) {
-    int32_t v = binnet_scaled(z - u->mean, u->scale.term);
-    if (u->scale.shift < 0) v = binnet_clamp(v, -127, 127);
-    v = binnet_clamp(binnet_shift(v, u->scale.shift), -127, 127);
-    return v + binnet_bias(u->bias) >= 0;
-}
-
-/* The first sum, of those that there can be, whose sign is +1; else one more than all. */
-static int32_t threshold(const unit *u, uint32_t fan_in) {
-    const int32_t most = (int32_t)fan_in * 255;
-    int32_t low = -most, high = most + 1;
-    while (low < high) {
-        const int32_t middle = binnet_floor_shift(low + high, 1);
-        if (is_positive(u, middle))
-            high = middle;
-        else
-            low = middle + 1;
-    }
-    return low;
-}
-
-static void write_records(const binnet_net *net, const view *v, uint8_t *p) {
-    const binnet_layer_state *layer = &net->layers[v->index];
-    for (uint32_t m = 0; m < v->units; ++m) {
-        const unit u = measured(net, layer, m);
-        if (v->to_signs) {
-            p = binnet_put32(p, (uint32_t)threshold(&u, v->fan_in));
-            continue;
-        }
-        p = binnet_put32(p, (uint32_t)u.mean);
-        p = binnet_put16(p, u.bias);
-        *p++ = (uint8_t)u.scale.shift;
-        *p++ = (uint8_t)u.scale.term;
-    }
-}
-
-binnet_status binnet_model_write(const binnet_net *net, void *bytes, size_t n_bytes) {
-    if (!net || !bytes) return BINNET_ERR_ARGUMENT;
-    if (net->n_calibrations == 0) return BINNET_ERR_STATE;
-    const size_t size = binnet_model_size(net);
-    if (n_bytes < size) return BINNET_ERR_BUFFER_SIZE;
-    const binnet_method kept = {.weights = net->method.weights,
-                                .activation = net->method.activation};
-    uint8_t *const start = bytes;
-    uint8_t *p = binnet_put_header(start, magic, binnet_put_method(&kept), size);
-    p = binnet_put32(p, net->n_features);
-    p = binnet_put32(p, net->n_layers);
-    for (uint32_t i = 0; i < net->n_layers; ++i) {
-        p = binnet_put32(p, net->layers[i].kind);
-        p = binnet_put32(p, net->layers[i].units);
-    }
-    memset(p, 0, size - (size_t)(p - start));
-    view v = start_view(net->n_features, net->n_layers);
-    for (uint32_t i = 0; i < net->n_layers; ++i) {
-        const binnet_layer_state *layer = &net->layers[i];
-        v = next_of_net(net, &v);
-        write_records(net, &v, start + v.records);
-        for (uint32_t m = 0; m < v.units; ++m) {
-            const size_t row = m * layer->bits_stride;
-            memcpy(start + v.low + m * v.row_bytes, layer->low + row, v.row_bytes);
-            if (layer->high)
-                memcpy(start + v.high + m * v.row_bytes, layer->high + row, v.row_bytes);
-        }
-    }
-    binnet_put32(start + v.end, binnet_crc32(start, size - 4));
-    return BINNET_OK;
 }
 
 /* ---- Opening ------------------------------------------------------------------------------- */
 
+static int has_signs(const binnet_model *model) { return model->activation == BINNET_SIGN; }
+
 /* The layer after `last` in an opened model, or one that is being opened. */
 static view next_layer(const binnet_model *model, const view *last) {
-    const binnet_method method = {.weights = model->weights, .activation = model->activation};
     const uint8_t *record = model->bytes + FIXED + (last->index + 1) * (size_t)LAYER_RECORD;
-    return view_after(last, &method, model->n_layers, binnet_get32(record + 4));
+    return binnet_view_after(last, has_signs(model), model->weights == BINNET_TERNARY,
+                             model->n_layers, binnet_get32(record + 4));
 }
 
 static view before_layers(const binnet_model *model) {
-    return start_view(model->n_features, model->n_layers);
+    return binnet_view_start(model->n_features, model->n_layers);
 }
+
+typedef binnet_unit unit;
 
 static int8_t get8(const uint8_t *p) { return (int8_t)(*p < 128 ? *p : *p - 256); }
 
@@ -177,18 +73,21 @@ static unit get_unit(const binnet_model *model, const view *layer, uint32_t m) {
 }
 
 /* Whether the counts in the header are allowed and add up to the file's size. */
-static int sound_shape(const binnet_model *model) {
-    if (model->n_features < 1 || model->n_features > BINNET_MAX_FEATURES || model->n_layers < 1 ||
-        model->n_layers > BINNET_MAX_LAYERS)
+static int sound_shape(binnet_model *model) {
+    if (model->n_features - 1 >= BINNET_MAX_FEATURES || model->n_layers - 1 >= BINNET_MAX_LAYERS ||
+        model->n_bytes > SIZE_MAX / 2)
         return 0;
     view v = before_layers(model);
-    if (model->n_bytes < v.end + 4) return 0;
     for (uint32_t i = 0; i < model->n_layers; ++i) {
         const uint8_t *record = model->bytes + FIXED + i * (size_t)LAYER_RECORD;
-        const uint32_t units = binnet_get32(record + 4);
-        if (binnet_get32(record) != BINNET_DENSE || units < 1 || units > BINNET_MAX_UNITS) return 0;
+        if (v.end + 4 > model->n_bytes) return 0; /* no layer has 2^31 bytes: ends do not wrap */
+        if (binnet_get32(record) != BINNET_DENSE ||
+            binnet_get32(record + 4) - 1 >= BINNET_MAX_UNITS)
+            return 0;
+        if (i > 0 && v.units > model->max_hidden) model->max_hidden = v.units;
         v = next_layer(model, &v);
     }
+    model->n_classes = v.units;
     return v.end + 4 == model->n_bytes && v.units >= 2;
 }
 
@@ -213,45 +112,39 @@ static int sound_row(const view *v, const uint8_t *row) {
 
 static int sound_layer(const binnet_model *model, const view *v) {
     const uint8_t *const bytes = model->bytes;
+    const uint8_t *low = bytes + v->low, *high = bytes + v->high;
     const int ternary = model->weights == BINNET_TERNARY;
-    for (uint32_t m = 0; m < v->units; ++m) {
-        const uint8_t *low = bytes + v->low + m * v->row_bytes;
+    if (!binnet_all_zero(bytes + v->records + v->units * v->record_bytes, low)) return 0;
+    for (uint32_t m = 0; m < v->units; ++m, low += v->row_bytes) {
         if (!sound_unit(model, v, m) || !sound_row(v, low)) return 0;
         if (!ternary) continue;
-        const uint8_t *high = bytes + v->high + m * v->row_bytes;
         if (!sound_row(v, high)) return 0;
         for (size_t i = 0; i < v->row_bytes; ++i)
-            if (low[i] & ~high[i]) return 0;
+            if (low[i] & ~*high++) return 0;
     }
-    const uint64_t rows = v->units * (uint64_t)v->row_bytes;
-    return binnet_all_zero(bytes + v->records + v->units * record_bytes(v), bytes + v->low) &&
-           binnet_all_zero(bytes + v->high + (ternary ? rows : 0), bytes + v->end);
+    return binnet_all_zero(high, bytes + v->end);
 }
 
 binnet_status binnet_model_open(binnet_model *model, const void *bytes, size_t n_bytes,
                                 const binnet_kernels *kernels) {
     if (!model || !bytes) return BINNET_ERR_ARGUMENT;
-    const binnet_status status = binnet_check_file(bytes, n_bytes, magic);
+    const binnet_status status = binnet_check_file(bytes, n_bytes, BINNET_MODEL_MAGIC);
     if (status != BINNET_OK) return status;
     if (n_bytes < FIXED + 4) return BINNET_ERR_CORRUPT;
     binnet_model opened = {.bytes = bytes, .n_bytes = n_bytes, .kernels = kernels};
-    binnet_method method;
-    if (!binnet_get_method(&method, binnet_get32(opened.bytes + 12)) || method.binarization ||
-        method.solver || method.gradient || method.dropout || method.input_dropout)
-        return BINNET_ERR_CORRUPT;
-    opened.weights = method.weights;
-    opened.activation = method.activation;
+    const uint32_t method = binnet_get32(opened.bytes + 12);
+    if (method & ~(uint32_t)(BINNET_METHOD_TERNARY | BINNET_METHOD_SIGN)) return BINNET_ERR_CORRUPT;
+    if (method & BINNET_METHOD_TERNARY) opened.weights = BINNET_TERNARY;
+    if (method & BINNET_METHOD_SIGN) opened.activation = BINNET_SIGN;
     opened.n_features = binnet_get32(opened.bytes + 24);
     opened.n_layers = binnet_get32(opened.bytes + 28);
-    if (!sound_shape(&opened) || (method.activation == BINNET_SIGN && opened.n_layers < 2))
+    if (!sound_shape(&opened) || (has_signs(&opened) && opened.n_layers < 2))
         return BINNET_ERR_CORRUPT;
     view layer = before_layers(&opened);
     for (uint32_t i = 0; i < opened.n_layers; ++i) {
-        if (i > 0 && layer.units > opened.max_hidden) opened.max_hidden = layer.units;
         layer = next_layer(&opened, &layer);
         if (!sound_layer(&opened, &layer)) return BINNET_ERR_CORRUPT;
     }
-    opened.n_classes = layer.units;
     if (!kernels) opened.kernels = binnet_kernels_best();
     *model = opened;
     return BINNET_OK;
@@ -261,54 +154,51 @@ binnet_status binnet_model_open(binnet_model *model, const void *bytes, size_t n
 
 /* Offsets in the scratch, which begins with sums. */
 typedef struct regions {
-    uint64_t panels, tables, scores, activations[2], end;
+    size_t panels, tables, scores, activations[2], end;
 } regions;
 
-static uint64_t max64(uint64_t a, uint64_t b) { return a > b ? a : b; }
-
-static int has_signs(const binnet_model *model) { return model->activation == BINNET_SIGN; }
+static size_t most(size_t a, size_t b) { return a > b ? a : b; }
 
 /* Bytes of a row of hidden activations. */
 static size_t activation_bytes(const binnet_model *model, uint32_t units) {
-    return has_signs(model) ? binnet_bits_row_words(units) * 8 : units;
+    return has_signs(model) ? binnet_row_bytes(units) : units;
 }
 
 /* The most packed bits of a product of values. */
-static uint64_t most_panels(const binnet_model *model, uint32_t n_rows) {
-    uint64_t most = 0;
+static size_t most_panels(const binnet_model *model, uint32_t n_rows) {
+    size_t n_bytes = 0;
     view v = before_layers(model);
     for (uint32_t i = 0; i < (has_signs(model) ? 1 : model->n_layers); ++i) {
         v = next_layer(model, &v);
-        most = max64(most, binnet_gemm_panels(model->kernels, n_rows, v.units, v.fan_in));
+        n_bytes = most(n_bytes, binnet_gemm_panels(model->kernels, n_rows, v.units, v.fan_in));
     }
-    return model->weights == BINNET_TERNARY ? most + most : most;
+    return model->weights == BINNET_TERNARY ? n_bytes + n_bytes : n_bytes;
 }
 
-static regions divide_scratch(const binnet_model *model, uint64_t n_rows) {
+static regions divide_scratch(const binnet_model *model, uint32_t n_rows) {
     const binnet_kernels *k = model->kernels;
-    const uint32_t rows = (uint32_t)n_rows;
-    const uint64_t hidden =
-        padded(n_rows * activation_bytes(model, model->max_hidden), k->alignment);
-    uint64_t columns = model->n_classes, tables = binnet_gemm_scratch(k, 0);
+    const uint32_t align = k->alignment;
+    const size_t hidden = binnet_area(n_rows, activation_bytes(model, model->max_hidden), align);
+    uint32_t columns = model->n_classes;
+    size_t tables = binnet_gemm_scratch(k, 0);
     if (has_signs(model)) { /* hidden sums are consumed in blocks */
-        tables = max64(binnet_gemm_scratch(k, model->max_hidden),
-                       max64(binnet_xnor_gemm_scratch(k, rows, model->max_hidden), tables));
-    } else {
-        columns = max64(columns, model->max_hidden);
+        tables = most(binnet_gemm_scratch(k, model->max_hidden),
+                      binnet_xnor_gemm_scratch(k, n_rows, model->max_hidden));
+    } else if (model->max_hidden > columns) {
+        columns = model->max_hidden;
     }
     regions r;
-    r.panels = padded(n_rows * binnet_padded(k, columns) * sizeof(int32_t), k->alignment);
-    r.tables = r.panels + padded(most_panels(model, rows), k->alignment);
+    r.panels = binnet_area(n_rows, binnet_padded(k, columns) * sizeof(int32_t), align);
+    r.tables = r.panels + binnet_area(1, most_panels(model, n_rows), align);
     r.scores = r.tables + tables;
-    r.activations[0] = padded(r.scores + n_rows * model->n_classes * sizeof(int32_t), k->alignment);
+    r.activations[0] = r.scores + binnet_area(n_rows, model->n_classes * sizeof(int32_t), align);
     r.activations[1] = r.activations[0] + hidden;
     r.end = r.activations[1] + (model->n_layers > 2 ? hidden : 0);
     return r;
 }
 
 size_t binnet_model_scratch_size(const binnet_model *model, uint32_t n_rows) {
-    const uint64_t n = divide_scratch(model, n_rows).end;
-    return n > SIZE_MAX ? SIZE_MAX : (size_t)n;
+    return divide_scratch(model, n_rows).end;
 }
 
 /* ---- Prediction ---------------------------------------------------------------------------- */
@@ -408,6 +298,7 @@ static uint16_t best_class(const int32_t *scores, uint32_t n_classes) {
 
 /* A product of values: features, or ReLU activations. */
 static void multiply_values(const binnet_model *model, const view *v, binnet_gemm *gemm) {
+    gemm->step = 1;
     gemm->signs = 1;
     gemm->selector = (binnet_selector){model->bytes + v->low, v->row_bytes, 1};
     gemm->high = model->weights == BINNET_TERNARY ? model->bytes + v->high : NULL;
@@ -473,15 +364,15 @@ static void run(const binnet_model *model, const uint8_t *x, uint32_t n_rows, in
 
 /* The most rows at a time that fit the scratch, 0 if none do. */
 static uint32_t rows_at_once(const binnet_model *model, size_t scratch_bytes, size_t n_rows) {
-    uint64_t low = 0, high = n_rows < BINNET_MAX_BATCH ? n_rows : BINNET_MAX_BATCH;
+    uint32_t low = 0, high = n_rows < BINNET_MAX_BATCH ? (uint32_t)n_rows : BINNET_MAX_BATCH;
     while (low < high) {
-        const uint64_t middle = (low + high + 1) / 2;
+        const uint32_t middle = (low + high + 1) / 2;
         if (divide_scratch(model, middle).end <= scratch_bytes)
             low = middle;
         else
             high = middle - 1;
     }
-    return (uint32_t)low;
+    return low;
 }
 
 binnet_status binnet_model_predict(const binnet_model *model, const uint8_t *x, size_t n_rows,

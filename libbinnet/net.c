@@ -9,20 +9,14 @@ static const binnet_layer_type *layer_type(uint32_t kind) {
     }
 }
 
-void *binnet_plan(binnet_planner *planner, uint64_t n_bytes) {
-    void *place = planner->base ? planner->base + planner->n_bytes : NULL;
-    const uint64_t mask = planner->alignment - 1;
-    planner->n_bytes += (n_bytes + mask) & ~mask;
-    return place;
-}
+/* So much may be added to without wrapping around. */
+#define TOO_MUCH (SIZE_MAX / 2)
 
-void binnet_run(const binnet_parallel *parallel, uint32_t n_tasks, binnet_task task,
-                void *context) {
-    if (parallel && parallel->run) {
-        parallel->run(parallel->pool, parallel->n_workers, n_tasks, task, context);
-        return;
-    }
-    for (uint32_t t = 0; t < n_tasks; ++t) task(context, t, 0);
+void *binnet_plan(binnet_planner *planner, uint32_t n_rows, size_t row_bytes) {
+    void *place = planner->base ? planner->base + planner->n_bytes : NULL;
+    const size_t n_bytes = planner->n_bytes + binnet_area(n_rows, row_bytes, planner->alignment);
+    planner->n_bytes = n_bytes < TOO_MUCH ? n_bytes : TOO_MUCH;
+    return place;
 }
 
 /* ---- Configuration ------------------------------------------------------------------------- */
@@ -51,17 +45,54 @@ static binnet_status check_config(const binnet_config *config) {
     return BINNET_OK;
 }
 
-static uint64_t max64(uint64_t a, uint64_t b) { return a > b ? a : b; }
+static size_t most(size_t a, size_t b) { return a > b ? a : b; }
+
+/* What a pass keeps, and one after the other in the same place: forward, activations of all hidden layers and then
+ * sums; backward, a layer's error where its activations began, for all after them are done with. */
+static void plan_passes(binnet_net *net, const binnet_config *config, binnet_planner *planner,
+                        uint32_t widest, uint32_t n_units, size_t n_weights) {
+    const uint32_t batch = net->batch_size, n_layers = config->n_layers;
+    const size_t normed = planner->n_bytes;
+    size_t errors = 0;
+    net->calibration = binnet_plan(planner, 0, 0); /* which needs nothing normed */
+    for (uint32_t i = 0; i < n_layers; ++i) {
+        int8_t *place = binnet_plan(planner, batch, config->layers[i].units);
+        if (place) net->layers[i].normed = place;
+    }
+    planner->n_bytes = most(planner->n_bytes, normed + 2 * sizeof *net->calibration * n_units);
+    for (uint32_t i = 0; i < n_layers; ++i) {
+        const uint32_t units = config->layers[i].units;
+        const size_t start = planner->n_bytes;
+        void *place = binnet_plan(planner, batch, sizeof(int16_t) * units);
+        errors = most(errors, planner->n_bytes);
+        planner->n_bytes = start;
+        if (place) net->layers[i].error = place;
+        if (i + 1 == n_layers) break;
+        place = binnet_plan(planner, batch, units);
+        if (place) net->layers[i].activation = place;
+    }
+    /* The more columns, the fewer times tables of sums are made: an eighth of the weights' memory. */
+    const size_t share = n_weights / (16 * (size_t)batch) & ~(size_t)(BINNET_UNIT_BLOCK - 1);
+    const size_t columns = most(share, net->kernels->z_columns);
+    net->z_columns = columns < widest ? (uint32_t)columns : widest;
+    net->z =
+        binnet_plan(planner, batch, binnet_padded(net->kernels, net->z_columns) * sizeof *net->z);
+    const size_t forwards = planner->n_bytes;
+    planner->n_bytes = errors;
+    if (net->kernels->transpose) net->transposed = binnet_plan(planner, batch, widest);
+    planner->n_bytes = most(planner->n_bytes, forwards);
+}
 
 /* Places everything; with no base, only measures, on a net and layers of the caller's stack. */
 static void plan_net(binnet_net *net, const binnet_config *config, binnet_planner *planner) {
     const binnet_kernels *k = net->kernels;
-    const uint64_t batch = net->batch_size;
-    const uint64_t weight_planes = net->method.weights == BINNET_TERNARY ? 2 : 1;
-    const uint64_t digits = net->method.gradient == BINNET_EXACT ? 8 : 1;
-    const uint64_t sign_planes = net->method.dropout ? 2 : 1;
+    const uint32_t batch = net->batch_size;
+    const uint32_t weight_planes = net->method.weights == BINNET_TERNARY ? 2 : 1;
+    const uint32_t digits = net->method.gradient == BINNET_EXACT ? 8 : 1;
+    const uint32_t sign_planes = net->method.dropout ? 2 : 1;
     const int signs = net->method.activation == BINNET_SIGN;
-    uint64_t widest = 0, deepest = 0, n_units = 0, panels = 0;
+    uint32_t widest = 0, deepest = 0, n_units = 0;
+    size_t panels = 0, n_weights = 0;
     uint32_t fan_in = config->n_features;
     binnet_layer_state measured;
     for (uint32_t i = 0; i < config->n_layers; ++i) {
@@ -75,44 +106,33 @@ static void plan_net(binnet_net *net, const binnet_config *config, binnet_planne
         layer->weight_exponent = -1;
         layer->bias_exponent = -1;
         layer->type->plan(net, layer, planner);
-        panels = max64(panels, weight_planes *
-                                   binnet_gemm_panels(k, net->batch_size, layer->units, fan_in));
+        panels = most(panels, weight_planes * binnet_gemm_panels(k, batch, layer->units, fan_in));
         if (i > 0) /* only there is an error at the input */
-            panels = max64(panels, weight_planes * binnet_gemm_panels(k, net->batch_size, fan_in,
-                                                                      layer->units));
-        panels = max64(panels, (signs && i > 0 ? sign_planes : digits) *
-                                   binnet_gemm_panels(k, layer->units, fan_in, net->batch_size));
-        widest = max64(widest, layer->units);
-        deepest = max64(deepest, fan_in);
+            panels =
+                most(panels, weight_planes * binnet_gemm_panels(k, batch, fan_in, layer->units));
+        panels = most(panels, (signs && i > 0 ? sign_planes : digits) *
+                                  binnet_gemm_panels(k, layer->units, fan_in, batch));
+        if (layer->units > widest) widest = layer->units;
+        if (fan_in > deepest) deepest = fan_in;
         n_units += layer->units;
+        n_weights += layer->units * (size_t)fan_in;
         fan_in = layer->units;
     }
-    net->targets = binnet_plan(planner, fan_in);
+    net->targets = binnet_plan(planner, 1, fan_in);
     if (net->method.input_dropout)
-        net->kept_features = binnet_plan(planner, batch * config->n_features);
-    /* One after the other in a step: sums forward, errors backward. */
-    const uint64_t z = batch * binnet_padded(k, widest) * sizeof *net->z;
-    const uint64_t errors = (batch * widest * sizeof *net->error + 7) & ~(uint64_t)7;
-    const uint64_t forwards = z + 2 * n_units * sizeof *net->calibration;
-    uint8_t *shared = binnet_plan(planner, max64(forwards, errors + batch * widest));
-    if (shared) {
-        net->z = (int32_t *)(void *)shared;
-        net->calibration = (int64_t *)(void *)(shared + z);
-        net->error = (int16_t *)(void *)shared;
-        net->transposed = (int8_t *)(shared + errors);
-    }
-    net->input_bits = binnet_plan(planner, batch * ((deepest + 7) / 8) * digits);
-    net->peaks = binnet_plan(planner, net->parallel.n_workers * sizeof *net->peaks);
-    net->panels = binnet_plan(planner, panels);
-    uint64_t scratch = binnet_gemm_scratch(k, (uint32_t)deepest);
-    if (net->method.activation == BINNET_SIGN)
-        scratch = max64(scratch, binnet_xnor_gemm_scratch(k, 0, (uint32_t)deepest));
-    net->scratch = binnet_plan(planner, net->parallel.n_workers * scratch);
-    net->scratch_bytes = (size_t)scratch;
+        net->kept_features = binnet_plan(planner, batch, config->n_features);
+    plan_passes(net, config, planner, widest, n_units, n_weights);
+    net->input_bits = binnet_plan(planner, batch, (deepest + 7) / 8 * digits);
+    net->peaks = binnet_plan(planner, net->parallel.n_workers, sizeof *net->peaks);
+    net->panels = binnet_plan(planner, 1, panels);
+    size_t scratch = binnet_gemm_scratch(k, deepest);
+    if (signs) scratch = most(scratch, binnet_xnor_gemm_scratch(k, 0, deepest));
+    net->scratch = binnet_plan(planner, net->parallel.n_workers, scratch);
+    net->scratch_bytes = scratch;
 }
 
 /* Plans a net for a checked configuration. `net` is the arena's, or the caller's to measure. */
-static uint64_t start_net(binnet_net *net, const binnet_config *config, uint8_t *base) {
+static size_t start_net(binnet_net *net, const binnet_config *config, uint8_t *base) {
     const binnet_parallel serial = {NULL, NULL, 1};
     memset(net, 0, sizeof *net);
     net->seed = config->seed;
@@ -121,10 +141,11 @@ static uint64_t start_net(binnet_net *net, const binnet_config *config, uint8_t 
     net->n_layers = config->n_layers;
     net->batch_size = config->batch_size;
     net->kernels = config->kernels ? config->kernels : binnet_kernels_best();
+    net->training = binnet_training_of(net->kernels);
     net->parallel = config->parallel ? *config->parallel : serial;
     binnet_planner planner = {base, 0, net->kernels->alignment};
-    binnet_plan(&planner, sizeof *net);
-    net->layers = binnet_plan(&planner, config->n_layers * sizeof *net->layers);
+    binnet_plan(&planner, 1, sizeof *net);
+    net->layers = binnet_plan(&planner, config->n_layers, sizeof *net->layers);
     plan_net(net, config, &planner);
     return planner.n_bytes;
 }
@@ -134,9 +155,9 @@ binnet_status binnet_net_size(const binnet_config *config, size_t *n_bytes) {
     if (status != BINNET_OK) return status;
     if (!n_bytes) return BINNET_ERR_ARGUMENT;
     binnet_net measured;
-    const uint64_t n = start_net(&measured, config, NULL);
-    if (n > SIZE_MAX) return BINNET_ERR_LIMIT;
-    *n_bytes = (size_t)n;
+    const size_t n = start_net(&measured, config, NULL);
+    if (n >= TOO_MUCH) return BINNET_ERR_LIMIT;
+    *n_bytes = n;
     return BINNET_OK;
 }
 
@@ -212,7 +233,7 @@ binnet_status binnet_net_train_step(binnet_net *net, const uint8_t *x, const uin
         net->layers[i].type->backward(net, &net->layers[i], layer_input(net, i, x), n_rows,
                                       rate_exponent);
     ++net->step;
-    net->n_calibrations = 0; /* the error took the place of the calibration sums */
+    net->n_calibrations = 0; /* what is normed took the place of the calibration sums */
     if (loss) *loss = sum;
     return BINNET_OK;
 }

@@ -36,32 +36,36 @@ static void total_error(void (*loop)(const binnet_error_job *, uint32_t), binnet
         for (uint32_t u = 0; u < n; ++u) total[u] += job.sum[u];
         job.error += job.n_rows * job.stride;
         job.normed += job.n_rows * job.stride;
-        if (job.activation) job.activation += job.n_rows * job.stride;
     }
 }
 
-void binnet_norm_forward(const binnet_kernels *kernels, binnet_layer_state *layer, const int32_t *z,
-                         size_t z_stride, uint32_t n_rows, uint32_t first, uint32_t n,
-                         int calibrate) {
+/* Biases in activation units, of what activations are made of. */
+static void get_biases(const binnet_layer_state *layer, uint32_t first, uint32_t n, int32_t *bias) {
+    for (uint32_t u = 0; u < n; ++u)
+        bias[u] = binnet_bias(layer->bias[first + u]) + (layer->low_signs ? 64 : 0);
+}
+
+void binnet_norm_forward(const binnet_net *net, binnet_layer_state *layer, const int32_t *z,
+                         uint32_t n_rows, uint32_t first, uint32_t n, int calibrate) {
     int64_t total[BINNET_UNIT_BLOCK];
     int32_t sum[BINNET_UNIT_BLOCK], mean[BINNET_UNIT_BLOCK], bias[BINNET_UNIT_BLOCK];
     const binnet_norm_job job = {.z = z,
-                                 .z_stride = z_stride,
+                                 .z_stride = net->kernels->panel_columns,
                                  .n_rows = n_rows,
                                  .sum = sum,
                                  .mean = mean,
                                  .bias = bias,
                                  .scale = layer->scale + first,
-                                 .normed = layer->normed + first,
+                                 .normed = calibrate ? NULL : layer->normed + first,
                                  .activation = layer->activation ? layer->activation + first : NULL,
                                  .stride = layer->units};
-    total_norm(kernels->sums, job, n, total);
+    get_biases(layer, first, n, bias);
+    total_norm(net->training->sums, job, n, total);
     for (uint32_t u = 0; u < n; ++u) {
         BINNET_COUNT(ADDITIONS, 1);
         mean[u] = (int32_t)binnet_divide(total[u], n_rows);
-        bias[u] = binnet_bias(layer->bias[first + u]) + (layer->low_signs ? 64 : 0);
     }
-    total_norm(kernels->deviations, job, n, total);
+    total_norm(net->training->deviations, job, n, total);
     for (uint32_t u = 0; u < n; ++u) {
         BINNET_COUNT(SHIFTS, 2);
         BINNET_COUNT(ADDITIONS, 1);
@@ -74,19 +78,18 @@ void binnet_norm_forward(const binnet_kernels *kernels, binnet_layer_state *laye
             layer->spread_sum[first + u] += s16;
         }
     }
-    kernels->normalise(&job, n);
+    net->kernels->normalise(&job, n);
 }
 
-int32_t binnet_norm_backward(const binnet_kernels *kernels, binnet_layer_state *layer,
-                             int16_t *error, uint32_t n_rows, uint32_t first, uint32_t n) {
+int32_t binnet_norm_backward(const binnet_net *net, binnet_layer_state *layer, uint32_t n_rows,
+                             uint32_t first, uint32_t n) {
     int32_t sum[BINNET_UNIT_BLOCK], slope[BINNET_UNIT_BLOCK], mean[BINNET_UNIT_BLOCK];
-    int32_t largest[BINNET_UNIT_BLOCK] = {0};
+    int32_t bias[BINNET_UNIT_BLOCK], largest[BINNET_UNIT_BLOCK] = {0};
     int64_t total[BINNET_UNIT_BLOCK];
     const int sign = layer->low_signs != NULL;
-    const binnet_error_job job = {.error = error + first,
+    const binnet_error_job job = {.error = layer->error + first,
                                   .normed = layer->normed + first,
-                                  .activation =
-                                      layer->activation ? layer->activation + first : NULL,
+                                  .bias = layer->activation ? bias : NULL,
                                   .first_open = sign ? 32 : 1,
                                   .n_open = sign ? 65 : 126,
                                   .stride = layer->units,
@@ -97,16 +100,17 @@ int32_t binnet_norm_backward(const binnet_kernels *kernels, binnet_layer_state *
                                   .mean = mean,
                                   .largest = largest};
     memset(layer->bias_gradient + first, 0, n * sizeof *layer->bias_gradient);
-    total_error(kernels->gradients, job, n, total);
+    get_biases(layer, first, n, bias);
+    total_error(net->training->gradients, job, n, total);
     for (uint32_t u = 0; u < n; ++u) {
         BINNET_COUNT(ADDITIONS, 3);
         const int64_t twice = total[u] + total[u];
         const int64_t fourth = binnet_divide(twice + twice + total[u], (int64_t)n_rows << 2);
         slope[u] = (int32_t)binnet_divide(fourth, target_of(layer, first + u));
     }
-    total_error(kernels->centre, job, n, total);
+    total_error(net->training->centre, job, n, total);
     for (uint32_t u = 0; u < n; ++u) mean[u] = (int32_t)binnet_divide(total[u], n_rows);
-    kernels->denormalise(&job, n);
+    net->training->denormalise(&job, n);
     int32_t peak = BINNET_NO_PEAK;
     for (uint32_t u = 0; u < n; ++u) {
         const binnet_scale scale = layer->scale[first + u];

@@ -16,9 +16,9 @@ static int is_ternary(const binnet_net *net) { return net->method.weights == BIN
 
 void binnet_plan_weights(const binnet_net *net, binnet_layer_state *layer,
                          binnet_planner *planner) {
-    const uint64_t n_bytes = (uint64_t)layer->units * layer->bits_stride;
-    layer->low = binnet_draws(net) ? binnet_plan(planner, n_bytes) : layer->bits;
-    layer->high = is_ternary(net) ? binnet_plan(planner, n_bytes) : NULL;
+    layer->low = layer->bits;
+    if (binnet_draws(net)) layer->low = binnet_plan(planner, layer->units, layer->bits_stride);
+    if (is_ternary(net)) layer->high = binnet_plan(planner, layer->units, layer->bits_stride);
 }
 
 typedef struct job {
@@ -38,10 +38,10 @@ static void draw(const job *j, uint8_t *plane, uint32_t row, uint32_t n_rows, ui
     const binnet_layer_state *layer = j->layer;
     const uint32_t n_blocks = (n + 7) >> 3;
     uint8_t random[ROWS * STRIP], chance[STRIP];
-    if (j->random) j->net->kernels->random(random, &j->rng, row, n_rows, first >> 3, n_blocks);
+    if (j->random) j->net->training->random(random, &j->rng, row, n_rows, first >> 3, n_blocks);
     for (uint32_t i = 0; i < n_rows; ++i) {
-        j->net->kernels->chances(chance, layer->latent + (row + i) * (size_t)layer->fan_in + first,
-                                 n, j->chance);
+        j->net->training->chances(chance, layer->latent + (row + i) * (size_t)layer->fan_in + first,
+                                  n, j->chance);
         uint8_t *bits = plane + (row + i) * layer->bits_stride + (first >> 3);
         if (j->random)
             j->net->kernels->draw_bits(bits, chance, random + i * 8 * (size_t)n_blocks, n, 127);

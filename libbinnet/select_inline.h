@@ -51,7 +51,7 @@
         }                                                                                          \
         for (uint32_t i = 0; i < t->n_rows; ++i) {                                                 \
             const uint8_t *row = t->values + i * t->stride;                                        \
-            const int32_t less = binnet_total(row, 0, t->depth);                                   \
+            const int32_t less = binnet_total(row, 1, 0, t->depth);                                \
             int32_t *sums = t->sums + i * t->row_step;                                             \
             for (uint32_t c = 0; c < t->n_columns; ++c) {                                          \
                 const uint8_t *bits = t->selector.bits + c * t->selector.stride;                   \
@@ -60,24 +60,5 @@
             }                                                                                      \
         }                                                                                          \
     }
-
-/* The rounds of Threefry-2x32-13 (rng.c), by the file's macros of a round and of an injection of keys. */
-#define BINNET_THREEFRY(ROUND, INJECT)                                                             \
-    ROUND(13);                                                                                     \
-    ROUND(15);                                                                                     \
-    ROUND(26);                                                                                     \
-    ROUND(6);                                                                                      \
-    INJECT(1, 2, 1);                                                                               \
-    ROUND(17);                                                                                     \
-    ROUND(29);                                                                                     \
-    ROUND(16);                                                                                     \
-    ROUND(24);                                                                                     \
-    INJECT(2, 0, 2);                                                                               \
-    ROUND(13);                                                                                     \
-    ROUND(15);                                                                                     \
-    ROUND(26);                                                                                     \
-    ROUND(6);                                                                                      \
-    INJECT(0, 1, 3);                                                                               \
-    ROUND(17)
 
 #endif

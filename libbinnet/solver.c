@@ -58,5 +58,5 @@ void binnet_update_biases(const binnet_net *net, binnet_layer_state *layer,
         .log_scale = layer->bias_log_scale,
         .gradient = layer->bias_gradient,
         .rng = rng};
-    net->kernels->adamax(&update);
+    net->training->update(&update);
 }

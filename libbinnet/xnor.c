@@ -7,7 +7,7 @@
 enum { STRIP = 8 };
 
 static uint32_t min32(uint32_t a, uint32_t b) { return a < b ? a : b; }
-static uint32_t words_of(uint32_t n_bits) { return (uint32_t)binnet_bits_row_words(n_bits); }
+static uint32_t words_of(uint32_t n_bits) { return (uint32_t)(binnet_row_bytes(n_bits) / 8); }
 
 void binnet_pack_panels(binnet_word *panel, size_t width, const uint8_t *b, size_t b_stride,
                         size_t n_columns, size_t n_words) {
@@ -54,11 +54,9 @@ static uint32_t block_columns(const binnet_kernels *k) {
     return k->xnor_columns > 1 ? BINNET_XNOR_COLUMNS : 1;
 }
 
-uint64_t binnet_xnor_gemm_scratch(const binnet_kernels *k, uint32_t n_rows, uint32_t n_bits) {
-    const uint64_t words = min32(words_of(n_bits), BINNET_XNOR_WORDS);
-    const uint64_t sums = (uint64_t)n_rows * BINNET_XNOR_COLUMNS * sizeof(int32_t);
-    const uint64_t n = words * block_columns(k) * 8 + sums;
-    return (n + k->alignment - 1) & ~(uint64_t)(k->alignment - 1);
+size_t binnet_xnor_gemm_scratch(const binnet_kernels *k, uint32_t n_rows, uint32_t n_bits) {
+    const size_t words = min32(words_of(n_bits), BINNET_XNOR_WORDS) * block_columns(k);
+    return binnet_area(1, words * 8 + n_rows * BINNET_XNOR_COLUMNS * sizeof(int32_t), k->alignment);
 }
 
 /* A plane's words from word w on. */

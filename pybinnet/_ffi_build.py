@@ -19,7 +19,8 @@ def declarations(header: str) -> str:
 
 def make_ffi() -> FFI:
     """Return the builder that setup.py asks for."""
-    sources = Path("libbinnet/sources.txt").read_text(encoding="utf-8").split()
+    lines = Path("libbinnet/sources.txt").read_text(encoding="utf-8").splitlines()
+    sources = [line for line in lines if not line.startswith("#")]
     ffi = FFI()
     ffi.cdef("".join(declarations(Path(name).read_text(encoding="utf-8")) for name in HEADERS))
     ffi.set_source(
@@ -30,9 +31,10 @@ def make_ffi() -> FFI:
         depends=[
             *HEADERS,
             "libbinnet/internal.h",
-            "libbinnet/method_inline.h",
+            "libbinnet/avx512_inline.h",
             "libbinnet/norm_inline.h",
             "libbinnet/select_inline.h",
+            "libbinnet/training_inline.h",
         ],
         py_limited_api=True,  # cffi itself drops it on a free-threaded interpreter
     )

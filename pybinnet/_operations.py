@@ -22,6 +22,7 @@ from pybinnet._validation import check_choice, check_flag, check_number
 
 # Of the portable kernels (libbinnet/), whose counters tests/python/test_operations.py compares.
 _GROUP = 4  # summands of a table, which has 16 sums
+_PANEL = 16  # columns of sums that are kept at once, at least
 _TABLE_SUMS = 15  # additions that make one
 _ROW_BLOCK = 63  # rows summed in 32 bits before 64 are used
 _XNOR_WORDS = 128  # words of a product of bits that are taken at a time
@@ -167,8 +168,8 @@ def count_operations(
       … their ratio                       0.001058     0.004234
       this library                                            0
     This library, portable kernels
-      additions                                     428,011,184
-      shifts                                         12,028,154
+      additions                                     431,885,466
+      shifts                                         12,031,236
       table lookups                                 396,492,800
       XNOR-popcounts of 64 bits                               0
       divisions                                          18,492
@@ -262,6 +263,9 @@ def _of_library(sizes: tuple[int, ...], batch: int, method: Method) -> dict[str,
 
     if method.input_dropout:
         count(batch * _COLUMNS * _blocks(sizes[0], _COLUMNS), random_bytes=1)
+    # Sums are kept for as many columns as take an eighth of the weights' memory, or one panel.
+    share = sum(a * b for a, b in pairwise(sizes)) // (16 * batch)
+    columns = max(_PANEL, share // _PANEL * _PANEL)
     weight_planes = 2 if method.ternary else 1
     sign_planes = 2 if method.dropout else 1
     row_blocks = _blocks(batch, _ROW_BLOCK)
@@ -282,11 +286,12 @@ def _of_library(sizes: tuple[int, ...], batch: int, method: Method) -> dict[str,
             count(values * planes * _blocks(words, _XNOR_WORDS), additions=2, shifts=1)
             count(values * (planes > 1), shifts=1)
         else:
-            count_select(batch, fan_in, units, weight_planes)
+            for first in range(0, units, columns):
+                count_select(batch, fan_in, min(columns, units - first), weight_planes)
         # Normalisation, activation, dropout; backward, to the quantised error
-        count(values, additions=20 + hidden, shifts=8)
-        count(units, additions=5 * row_blocks + 7, shifts=7, divisions=6)
-        count(value_bytes, random_bytes=1 + (hidden and method.dropout > 0))
+        count(values, additions=20 + 2 * hidden, shifts=8)
+        count(units, additions=5 * row_blocks + 8, shifts=8, divisions=6)
+        count(value_bytes, random_bytes=1 + 2 * (hidden and method.dropout > 0))
         if not hidden:  # the loss
             count(values, additions=12, shifts=10)
         # Error at the input

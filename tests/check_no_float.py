@@ -162,7 +162,8 @@ def compiled(program, folder, *command):
 def main():
     library = sys.argv[1]
     folder = ROOT / "libbinnet"
-    sources = [folder / name for name in (folder / "sources.txt").read_text("ascii").split()]
+    lines = (folder / "sources.txt").read_text("ascii").splitlines()
+    sources = [folder / line for line in lines if not line.startswith("#")]
     x86 = platform.machine().lower() in ("x86_64", "amd64")
     failed = False
     for title, possible, needs, check, subject in [

@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-mapfile -t sources < <(sed 's|^|libbinnet/|' libbinnet/sources.txt)
+mapfile -t sources < <(sed '/^#/d; s|^|libbinnet/|' libbinnet/sources.txt)
 flags=(-std=c99 -O3 -Wall -Wextra -Wconversion -Wvla -pedantic -Iinclude -static)
 if [[ ${STRICT:-0} == 1 ]]; then flags+=(-Werror); fi
 failed=0

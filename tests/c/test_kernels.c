@@ -54,6 +54,11 @@ static guarded random_errors(size_t n) {
 
 static void release(guarded g) { munmap(g.map, g.map_bytes); }
 
+/* The training half of a table; NULL: of the portable one. */
+static const binnet_training *training_of(const binnet_kernels *kernels) {
+    return binnet_training_of(kernels ? kernels : &binnet_kernels_portable);
+}
+
 static int failures;
 
 static void expect(int equal, const char *table, const char *kernel, uint32_t a, uint32_t b,
@@ -145,6 +150,7 @@ static void test_product(const binnet_kernels *kernels, uint32_t n_rows, uint32_
                               .parallel = n_workers > 1 ? &hook : NULL,
                               .values = values.start,
                               .stride = stride,
+                              .step = 1,
                               .int8 = int8,
                               .signs = signs,
                               .selector = selector,
@@ -201,6 +207,7 @@ static void test_products(const binnet_kernels *kernels) {
 }
 
 static void test_transpose(const binnet_kernels *kernels, uint32_t n_rows, uint32_t n_columns) {
+    if (!kernels->transpose) return;
     const size_t in_stride = n_columns + draw(3), out_stride = n_rows + draw(3);
     guarded in = random_bytes((n_rows - 1) * in_stride + n_columns);
     guarded out = guard((n_columns - 1) * out_stride + n_rows);
@@ -265,7 +272,7 @@ static void test_update(const binnet_kernels *kernels, uint32_t n_rows, uint32_t
                                  .rng = stream,
                                  .first_row = first_row,
                                  .first_column = first_column};
-        peak_bits[i] = binnet_bitlen((i ? kernels : &binnet_kernels_portable)->update(&u));
+        peak_bits[i] = binnet_bitlen(training_of(i ? kernels : NULL)->update(&u));
     }
     expect(peak_bits[0] == peak_bits[1] &&
                !memcmp(latent[0].start, latent[1].start, 2 * n_weights) &&
@@ -296,6 +303,12 @@ static normed normalise(const binnet_kernels *kernels, const int32_t *z, const i
         bias[u] = (int16_t)((int)(u * 769 % 49153) - 24576);
         target[u] = (uint8_t)(2 + u % 47);
     }
+    binnet_kernels one_panel = *kernels; /* sums of all units side by side */
+    one_panel.panel_columns = n_units;
+    binnet_net net;
+    memset(&net, 0, sizeof net);
+    net.kernels = &one_panel;
+    net.training = binnet_training_of(kernels);
     binnet_layer_state layer;
     memset(&layer, 0, sizeof layer);
     layer.units = n_units;
@@ -304,17 +317,17 @@ static normed normalise(const binnet_kernels *kernels, const int32_t *z, const i
     layer.target = hidden ? NULL : target;
     layer.scale = r.scale;
     layer.normed = (int8_t *)r.normed.start;
+    layer.error = (int16_t *)(void *)r.error.start;
     layer.activation = hidden ? r.activation.start : NULL;
     layer.low_signs = hidden == 2 ? r.activation.start : NULL; /* sign activation: only asked for */
     for (uint32_t u = 0; u < n_units; u += BINNET_UNIT_BLOCK)
-        binnet_norm_forward(kernels, &layer, z + u, n_units, n_rows, u,
+        binnet_norm_forward(&net, &layer, z + u, n_rows, u,
                             n_units - u < BINNET_UNIT_BLOCK ? n_units - u : BINNET_UNIT_BLOCK, 0);
     memcpy(r.error.start, error, n * sizeof(int16_t));
     r.peak = BINNET_NO_PEAK;
     for (uint32_t u = 0; u < n_units; u += BINNET_UNIT_BLOCK) {
         const uint32_t width = n_units - u < BINNET_UNIT_BLOCK ? n_units - u : BINNET_UNIT_BLOCK;
-        const int32_t peak = binnet_norm_backward(kernels, &layer, (int16_t *)(void *)r.error.start,
-                                                  n_rows, u, width);
+        const int32_t peak = binnet_norm_backward(&net, &layer, n_rows, u, width);
         if (peak > r.peak) r.peak = peak;
     }
     for (uint32_t u = 0; r.peak != BINNET_NO_PEAK && u < n_units; u += BINNET_UNIT_BLOCK) {
@@ -326,7 +339,8 @@ static normed normalise(const binnet_kernels *kernels, const int32_t *z, const i
                                       .random = random + u,
                                       .random_stride = n_units,
                                       .delta = (int8_t *)r.delta.start + u};
-        kernels->quantize(&job, n_units - u < BINNET_UNIT_BLOCK ? n_units - u : BINNET_UNIT_BLOCK);
+        net.training->quantize(&job,
+                               n_units - u < BINNET_UNIT_BLOCK ? n_units - u : BINNET_UNIT_BLOCK);
     }
     return r;
 }
@@ -362,7 +376,7 @@ static void test_norm(const binnet_kernels *kernels, uint32_t n_rows, uint32_t n
     for (size_t i = 0; shift < 0 && i < n; ++i) sums[i] %= 1 << (15 + shift);
     for (int i = 0; i < 2; ++i) {
         rounded[i] = guard(n * sizeof(int16_t));
-        (i ? kernels : &binnet_kernels_portable)
+        training_of(i ? kernels : NULL)
             ->round_error((int16_t *)(void *)rounded[i].start, sums, shift, (uint32_t)n);
     }
     expect(!memcmp(rounded[0].start, rounded[1].start, n * sizeof(int16_t)), kernels->name,
@@ -376,7 +390,7 @@ static void test_norm(const binnet_kernels *kernels, uint32_t n_rows, uint32_t n
 static void test_random(const binnet_kernels *kernels, uint32_t n_rows, uint32_t n_blocks) {
     const uint32_t row = draw(1000), block = draw(1000);
     guarded a = guard((size_t)n_rows * n_blocks * 8), b = guard((size_t)n_rows * n_blocks * 8);
-    kernels->random(a.start, &stream, row, n_rows, block, n_blocks);
+    training_of(kernels)->random(a.start, &stream, row, n_rows, block, n_blocks);
     for (uint32_t r = 0; r < n_rows; ++r)
         binnet_rng_blocks(&stream, row + r, block, n_blocks, b.start + 8 * (size_t)n_blocks * r);
     expect(!memcmp(a.start, b.start, (size_t)n_rows * n_blocks * 8), kernels->name, "random",
@@ -551,7 +565,7 @@ static void test_adamax(const binnet_kernels *kernels, uint32_t n_rows, uint32_t
                                  .gradient = (const int32_t *)(const void *)gradient.start,
                                  .gradient_stride = n,
                                  .rng = stream};
-        (i ? kernels : &binnet_kernels_portable)->adamax(&u);
+        training_of(i ? kernels : NULL)->update(&u);
     }
     for (int a = 0; a < 3; ++a)
         equal &= !memcmp(state[0][a].start, state[1][a].start, 2 * n_weights);
@@ -571,7 +585,8 @@ static void test_chances(const binnet_kernels *kernels) {
     static uint8_t chance[3][N];
     int equal = 1;
     for (int32_t i = 0; i < N; ++i) latent[i] = (int16_t)(i - 32767);
-    for (int of = 0; of < 3; ++of) kernels->chances(chance[of], latent, N, (binnet_chance)of);
+    for (int of = 0; of < 3; ++of)
+        training_of(kernels)->chances(chance[of], latent, N, (binnet_chance)of);
     for (int32_t i = 0; i < N; ++i) {
         const int32_t w = i - 32767, a = w < 0 ? -w : w;
         equal &= chance[BINNET_POSITIVE][i] == (w + 32768 + 256) / 512;
