@@ -38,13 +38,12 @@ static size_t blocks(size_t n, size_t block) { return n / block + (n % block != 
 
 /* Bytes of a worker's panels. */
 static size_t panel_bytes(size_t n_words, const binnet_kernels *kernels) {
-    if (kernels->xnor_columns == 1) return 0;
+    if (!kernels->xnor_packed) return 0;
     return min_size(n_words, BINNET_XNOR_WORDS) * COLUMN_BLOCK * sizeof(uint64_t);
 }
 
 static void xnor_task(void *context, uint32_t task, uint32_t worker) {
     const xnor_job *job = context;
-    const size_t width = job->kernels->xnor_columns;
     const size_t row = task / job->n_column_blocks * ROW_BLOCK;
     const size_t column = task % job->n_column_blocks * COLUMN_BLOCK;
     binnet_xnor whole;
@@ -59,16 +58,13 @@ static void xnor_task(void *context, uint32_t task, uint32_t worker) {
         whole.n_words = (uint32_t)min_size(job->n_words - w, BINNET_XNOR_WORDS);
         whole.n_bits = (int32_t)min_size(job->n_bits - w * 64, 64 * BINNET_XNOR_WORDS);
         whole.add = w > 0;
-        if (width == 1) {
-            whole.panel = b;
-            binnet_xnor_strips(job->kernels, &whole, job->n_words);
-        } else {
-            uint64_t *panels = (uint64_t *)(void *)(job->scratch + worker * job->panel_bytes);
-            binnet_pack_panels(panels, width, (const uint8_t *)b, job->n_words * sizeof *b,
-                               whole.n_columns, whole.n_words);
-            whole.panel = panels;
-            binnet_xnor_strips(job->kernels, &whole, whole.n_words * width);
-        }
+        if (job->kernels->xnor_packed)
+            job->kernels->xnor_packed(job->kernels, &whole, (const uint8_t *)b,
+                                      job->n_words * sizeof *b,
+                                      job->scratch + worker * job->panel_bytes);
+        else
+            binnet_xnor_by_row(job->kernels, &whole, (const uint8_t *)b, job->n_words * sizeof *b,
+                               NULL);
     }
 }
 

@@ -21,58 +21,66 @@ static void plan(binnet_net *net, binnet_layer_state *layer, binnet_planner *pla
     layer->bias_log_scale = binnet_plan(planner, units, sizeof *layer->bias_log_scale);
 }
 
-/* Uniform in the int16 range or a part of it: signs start where few updates turn them, weights that are drawn
- * or ternary where they are not all undecided or 0, biases within a standard deviation. */
-static int16_t initial(const uint8_t *random, uint32_t i, int32_t halvings) {
-    const int32_t v = binnet_floor_shift(binnet_get16(random + 2 * (i & 3)), halvings);
-    return (int16_t)(v < -32767 ? -32767 : v);
-}
-
-static void init_momenta(int16_t *momentum, int16_t *log_scale, size_t n) {
-    for (size_t i = 0; i < n; ++i) momentum[i] = 0, log_scale[i] = -32768;
-}
-
-static void init(binnet_net *net, binnet_layer_state *layer) {
-    const binnet_rng weights = binnet_rng_stream(net->seed, BINNET_RANDOM_WEIGHTS, layer->index, 0);
-    const binnet_rng biases = binnet_rng_stream(net->seed, BINNET_RANDOM_BIASES, layer->index, 0);
-    const int32_t halvings = binnet_draws(net) ? 0 : 2;
+/* A row of numbers, uniform in the int16 range or a part of it. */
+static void draw_row(const binnet_rng *rng, uint32_t row, int16_t *values, uint32_t n,
+                     int32_t halvings) {
     uint8_t random[8];
-    for (uint32_t m = 0; m < layer->units; ++m)
-        for (uint32_t n = 0; n < layer->fan_in; ++n) {
-            if ((n & 3) == 0) binnet_rng_blocks(&weights, m, n >> 2, 1, random);
-            layer->latent[(size_t)m * layer->fan_in + n] = initial(random, n, halvings);
-        }
-    for (uint32_t m = 0; m < layer->units; ++m) {
-        if ((m & 3) == 0) binnet_rng_blocks(&biases, 0, m >> 2, 1, random);
-        layer->bias[m] = layer->activation ? initial(random, m, 2) : 0;
+    for (uint32_t i = 0; i < n; ++i) {
+        if ((i & 3) == 0) binnet_rng_blocks(rng, row, i >> 2, 1, random);
+        const int32_t v = binnet_floor_shift(binnet_get16(random + 2 * (i & 3)), halvings);
+        values[i] = (int16_t)(v < -32767 ? -32767 : v);
     }
-    binnet_pack_latent(layer);
-    /* Bits beyond the ends of rows stay 0. */
-    if (layer->low_signs) memset(layer->low_signs, 0, net->batch_size * layer->signs_stride);
-    if (layer->high_signs) memset(layer->high_signs, 0, net->batch_size * layer->signs_stride);
-    if (net->method.solver != BINNET_ADAMAX) return;
-    init_momenta(layer->momentum, layer->log_scale, (size_t)layer->units * layer->fan_in);
-    init_momenta(layer->bias_momentum, layer->bias_log_scale, layer->units);
 }
+
+static void lowest(int16_t *values, size_t n) {
+    for (size_t i = 0; i < n; ++i) values[i] = -32768;
+}
+
+/* In an arena of zeros. Signs start where few updates turn them, weights that are drawn or ternary where they are not
+ * all undecided or 0, biases within a standard deviation. */
+static void init(binnet_net *net, binnet_layer_state *layer) {
+    binnet_rng rng = binnet_rng_stream(net->seed, BINNET_RANDOM_WEIGHTS, layer->index, 0);
+    for (uint32_t m = 0; m < layer->units; ++m)
+        draw_row(&rng, m, layer->latent + m * (size_t)layer->fan_in, layer->fan_in,
+                 binnet_draws(net) ? 0 : 2);
+    rng = binnet_rng_stream(net->seed, BINNET_RANDOM_BIASES, layer->index, 0);
+    if (layer->activation) draw_row(&rng, 0, layer->bias, layer->units, 2);
+    binnet_pack_latent(layer);
+    if (!layer->momentum) return;
+    lowest(layer->log_scale, (size_t)layer->units * layer->fan_in);
+    lowest(layer->bias_log_scale, layer->units);
+}
+
+typedef struct pass pass;
+
+/* Some rows of COLUMNS_AT_ONCE columns, or fewer at the end, with [n_rows][COLUMNS_AT_ONCE] random bytes. */
+typedef struct strip {
+    const uint8_t *random; /* NULL if none are drawn */
+    uint32_t row, n_rows, column, n_columns;
+} strip;
+
+enum { COLUMNS_AT_ONCE = 64 };
 
 /* What tasks and epilogues need to know. */
-typedef struct pass {
+struct pass {
     binnet_net *net;
     binnet_layer_state *layer;
-    int calibrate;
-    int drop;
-    int32_t input_shift; /* backward: from sums to int16 errors */
     binnet_input input;
+    uint32_t n_rows;
+    int calibrate;
     uint32_t first_column; /* forward: of the sums that are kept */
     uint32_t n_columns;
+    void (*use)(const pass *, const strip *);
+    uint32_t strip_columns;
+    int draw;
+    binnet_rng rng;
+    int32_t exponent;
+    int32_t delta_unit;  /* of the quantised error: 2^delta_unit */
+    int32_t input_shift; /* from sums to int16 errors */
     size_t input_bits_stride;
     binnet_rule rule;
     binnet_momentum_rule momentum_rule;
-    binnet_rng rng;
-    int32_t exponent;
-    int32_t delta_unit; /* of the quantised error: 2^delta_unit */
-    uint32_t n_rows;
-} pass;
+};
 
 static uint32_t blocks(uint32_t n, uint32_t size) { return n / size + (n % size != 0); }
 static uint32_t block(uint32_t first, uint32_t n, uint32_t size) {
@@ -98,69 +106,63 @@ static void normalise_task(void *context, uint32_t task, uint32_t worker) {
     const pass *p = context;
     const uint32_t first = task * BINNET_UNIT_BLOCK;
     (void)worker;
-    binnet_norm_forward(
-        p->net, p->layer, binnet_sums_at(p->net->kernels, p->net->z, p->n_rows, first), p->n_rows,
-        p->first_column + first, block(first, p->n_columns, BINNET_UNIT_BLOCK), p->calibrate);
+    binnet_norm_forward(p->net, p->layer,
+                        p->net->z + binnet_sum_index(p->net->kernels, p->n_rows, first), p->n_rows,
+                        p->first_column + first, block(first, p->n_columns, BINNET_UNIT_BLOCK),
+                        p->calibrate);
 }
 
-/* Random bytes are made for so many columns at a time. */
-enum { COLUMNS_AT_ONCE = 64 };
-
-/* As many rows of random bytes as the worker's scratch has room for. */
-static uint32_t draw_strip(const pass *p, uint32_t worker, uint32_t first_row,
-                           uint32_t first_column, uint8_t **random) {
-    const size_t room = p->net->scratch_bytes / COLUMNS_AT_ONCE;
-    const uint32_t n_rows =
-        block(first_row, p->n_rows, room < p->n_rows ? (uint32_t)room : p->n_rows);
-    *random = p->net->scratch + worker * p->net->scratch_bytes;
-    p->net->training->random(*random, &p->rng, first_row, n_rows, first_column >> 3,
-                             COLUMNS_AT_ONCE >> 3);
-    return n_rows;
-}
-
-/* Dropout and signs of COLUMNS_AT_ONCE units. */
-static void finish_task(void *context, uint32_t task, uint32_t worker) {
+/* As many rows at a time as the worker's scratch has room for random bytes. */
+static void strip_task(void *context, uint32_t task, uint32_t worker) {
     const pass *p = context;
-    const uint32_t first = task * COLUMNS_AT_ONCE;
-    const uint32_t columns = block(first, p->layer->units, COLUMNS_AT_ONCE);
-    uint8_t *random = NULL;
-    uint32_t n_rows = p->n_rows;
-    for (uint32_t row = 0; row < p->n_rows; row += n_rows) {
-        if (p->drop) n_rows = draw_strip(p, worker, row, first, &random);
-        binnet_finish_activations(p->net, p->layer, random, row, n_rows, first, columns);
+    const binnet_net *net = p->net;
+    uint8_t *random = net->scratch + worker * net->scratch_bytes;
+    const uint32_t most = p->draw ? (uint32_t)(net->scratch_bytes / COLUMNS_AT_ONCE) : p->n_rows;
+    strip s = {.random = p->draw ? random : NULL, .column = task * COLUMNS_AT_ONCE};
+    s.n_columns = block(s.column, p->strip_columns, COLUMNS_AT_ONCE);
+    for (; s.row < p->n_rows; s.row += s.n_rows) {
+        s.n_rows = block(s.row, p->n_rows, most);
+        if (p->draw)
+            net->training->random(random, &p->rng, s.row, s.n_rows, s.column >> 3,
+                                  COLUMNS_AT_ONCE >> 3);
+        p->use(p, &s);
     }
 }
+
+/* Uses all rows of so many columns, drawing from the stream of a purpose if told to. */
+static void each_strip(pass *p, void (*use)(const pass *, const strip *), uint32_t n_columns,
+                       int draw, uint32_t purpose) {
+    p->use = use;
+    p->strip_columns = n_columns;
+    p->draw = draw;
+    p->rng = binnet_rng_stream(p->net->seed, purpose, p->layer->index, p->net->step);
+    binnet_run(&p->net->parallel, blocks(n_columns, COLUMNS_AT_ONCE), strip_task, p);
+}
+
+/* Dropout and signs. */
+static void finish(const pass *p, const strip *s) {
+    binnet_finish_activations(p->net, p->layer, s->random, s->row, s->n_rows, s->column,
+                              s->n_columns);
+}
+
+static int drops(const pass *p) { return p->layer->activation && p->net->method.dropout; }
 
 /* Sums of columns of the layer. */
 static void multiply_forward(pass *p) {
     const binnet_net *net = p->net;
     const binnet_layer_state *layer = p->layer;
     const size_t first = p->first_column * layer->bits_stride;
-    const uint8_t *low = layer->low + first, *high = layer->high ? layer->high + first : NULL;
-    if (p->input.data) {
-        binnet_gemm gemm = product(p);
-        gemm.values = p->input.data;
-        gemm.stride = p->input.stride;
-        gemm.signs = 1;
-        gemm.selector = (binnet_selector){low, layer->bits_stride, 1};
-        gemm.high = high;
-        gemm.n_columns = p->n_columns;
-        gemm.depth = layer->fan_in;
-        gemm.sums = net->z;
-        binnet_gemm_run(&gemm);
-        return;
-    }
-    const binnet_xnor_gemm gemm = {.kernels = net->kernels,
-                                   .parallel = &net->parallel,
-                                   .a = p->input.signs,
-                                   .w = {low, high, layer->bits_stride},
-                                   .n_rows = p->n_rows,
-                                   .n_columns = p->n_columns,
-                                   .n_bits = layer->fan_in,
-                                   .sums = net->z,
-                                   .scratch = net->scratch,
-                                   .scratch_bytes = net->scratch_bytes};
-    binnet_xnor_gemm_run(&gemm);
+    binnet_gemm gemm = product(p);
+    gemm.a = p->input.signs;
+    gemm.values = p->input.data;
+    gemm.stride = p->input.stride;
+    gemm.signs = 1;
+    gemm.selector = (binnet_selector){layer->low + first, layer->bits_stride, 1};
+    if (layer->high) gemm.high = layer->high + first;
+    gemm.n_columns = p->n_columns;
+    gemm.depth = layer->fan_in;
+    gemm.sums = net->z;
+    (p->input.data ? binnet_gemm_run : binnet_xnor_run)(&gemm);
 }
 
 static void forward(binnet_net *net, binnet_layer_state *layer, binnet_input input, uint32_t n_rows,
@@ -174,42 +176,31 @@ static void forward(binnet_net *net, binnet_layer_state *layer, binnet_input inp
         multiply_forward(&p);
         binnet_run(&net->parallel, blocks(p.n_columns, BINNET_UNIT_BLOCK), normalise_task, &p);
     }
-    p.drop = layer->activation && net->method.dropout && !calibrate;
-    if (!p.drop && !layer->low_signs) return;
-    p.rng = binnet_rng_stream(net->seed, BINNET_RANDOM_DROPOUT, layer->index, net->step);
-    binnet_run(&net->parallel, blocks(layer->units, COLUMNS_AT_ONCE), finish_task, &p);
+    const int drop = drops(&p) && !calibrate;
+    if (drop || layer->low_signs) each_strip(&p, finish, layer->units, drop, BINNET_RANDOM_DROPOUT);
 }
 
 /* ---- Backward ------------------------------------------------------------------------------ */
 
 /* A maximum over tasks, one candidate a worker so that none waits for another. Of gradients it is
- * exact in its length in bits, which is all that is asked of it (see kernels->update). */
-static void reset_peaks(const binnet_net *net, int32_t lowest) {
-    for (uint32_t w = 0; w < net->parallel.n_workers; ++w) net->peaks[w] = lowest;
-}
-
+ * exact in its length in bits, which is all that is asked of it (see training->update). */
 static void raise_peak(const binnet_net *net, uint32_t worker, int32_t peak) {
     if (peak > net->peaks[worker]) net->peaks[worker] = peak;
 }
 
-static int32_t highest_peak(const binnet_net *net) {
-    int32_t peak = net->peaks[0];
-    for (uint32_t w = 1; w < net->parallel.n_workers; ++w)
+/* It, and back to 0. */
+static int32_t take_peak(const binnet_net *net) {
+    int32_t peak = 0;
+    for (uint32_t w = 0; w < net->parallel.n_workers; ++w) {
         if (net->peaks[w] > peak) peak = net->peaks[w];
+        net->peaks[w] = 0;
+    }
     return peak;
 }
 
 /* No error passes units that were left out. */
-static void drop_task(void *context, uint32_t task, uint32_t worker) {
-    const pass *p = context;
-    const uint32_t first = task * COLUMNS_AT_ONCE;
-    uint8_t *random;
-    uint32_t n_rows;
-    for (uint32_t row = 0; row < p->n_rows; row += n_rows) {
-        n_rows = draw_strip(p, worker, row, first, &random);
-        binnet_drop_errors(p->net, p->layer, random, row, n_rows, first,
-                           block(first, p->layer->units, COLUMNS_AT_ONCE));
-    }
+static void drop_errors(const pass *p, const strip *s) {
+    binnet_drop_errors(p->net, p->layer, s->random, s->row, s->n_rows, s->column, s->n_columns);
 }
 
 static void norm_task(void *context, uint32_t task, uint32_t worker) {
@@ -217,33 +208,34 @@ static void norm_task(void *context, uint32_t task, uint32_t worker) {
     const uint32_t first = task * BINNET_UNIT_BLOCK;
     raise_peak(p->net, worker,
                binnet_norm_backward(p->net, p->layer, p->n_rows, first,
-                                    block(first, p->layer->units, BINNET_UNIT_BLOCK)));
+                                    block(first, p->layer->units, BINNET_UNIT_BLOCK)) -
+                   BINNET_NO_PEAK);
 }
 
-/* Errors of COLUMNS_AT_ONCE units, in the place of what they were derived from: as rows, for the backward
- * product, and as columns where the outer one wants them. */
-static void quantize_task(void *context, uint32_t task, uint32_t worker) {
-    const pass *p = context;
+/* Errors, in the place of what they were derived from: as rows, for the backward product, and as columns where the
+ * outer one wants them. */
+static void quantize(const pass *p, const strip *s) {
     const binnet_layer_state *layer = p->layer;
-    const uint32_t start = task * COLUMNS_AT_ONCE;
-    const uint32_t end = start + block(start, layer->units, COLUMNS_AT_ONCE);
-    uint8_t *random;
-    binnet_error_job job = {
-        .stride = layer->units, .exponent = p->exponent, .random_stride = COLUMNS_AT_ONCE};
-    for (uint32_t row = 0; row < p->n_rows; row += job.n_rows) {
-        job.n_rows = draw_strip(p, worker, row, start, &random);
-        for (uint32_t m = start; m < end; m += BINNET_UNIT_BLOCK) {
-            const size_t at = (size_t)row * layer->units + m;
-            job.error = layer->error + at;
-            job.delta = layer->normed + at;
-            job.scale = layer->scale + m;
-            job.random = random + (m - start);
-            p->net->training->quantize(&job, block(m, end, BINNET_UNIT_BLOCK));
-        }
+    const size_t at = (size_t)s->row * layer->units + s->column;
+    binnet_error_job job = {.error = layer->error + at,
+                            .scale = layer->scale + s->column,
+                            .stride = layer->units,
+                            .n_rows = s->n_rows,
+                            .exponent = p->exponent,
+                            .random = s->random,
+                            .random_stride = COLUMNS_AT_ONCE,
+                            .delta = layer->normed + at};
+    for (uint32_t u = 0; u < s->n_columns; u += BINNET_UNIT_BLOCK) {
+        p->net->training->quantize(&job, block(u, s->n_columns, BINNET_UNIT_BLOCK));
+        job.error += BINNET_UNIT_BLOCK;
+        job.scale += BINNET_UNIT_BLOCK;
+        job.random += BINNET_UNIT_BLOCK;
+        job.delta += BINNET_UNIT_BLOCK;
     }
-    if (!p->net->transposed) return;
-    p->net->kernels->transpose(p->net->transposed + (size_t)start * p->n_rows, p->n_rows,
-                               layer->normed + start, layer->units, p->n_rows, end - start);
+    if (p->net->transposed)
+        p->net->kernels->transpose(p->net->transposed + (size_t)s->column * p->n_rows + s->row,
+                                   p->n_rows, layer->normed + at, layer->units, s->n_rows,
+                                   s->n_columns);
 }
 
 static void store_error(void *context, const binnet_result *d) {
@@ -272,19 +264,19 @@ static void multiply_backward(pass *p) {
     binnet_gemm_run(&gemm);
 }
 
-/* Columns of the layer's input as random bits. */
-static void draw_task(void *context, uint32_t task, uint32_t worker) {
-    const pass *p = context;
-    const uint32_t first = task * COLUMNS_AT_ONCE;
-    const uint32_t columns = block(first, p->layer->fan_in, COLUMNS_AT_ONCE);
-    uint8_t *random;
-    uint32_t n_rows;
-    for (uint32_t row = 0; row < p->n_rows; row += n_rows) {
-        n_rows = draw_strip(p, worker, row, first, &random);
-        for (uint32_t b = row; b < row + n_rows; ++b, random += COLUMNS_AT_ONCE)
-            p->net->kernels->draw_bits(p->net->input_bits + b * p->input_bits_stride + (first >> 3),
-                                       p->input.data + b * p->input.stride + first, random, columns,
-                                       p->input.mask);
+/* The layer's input as random bits, or as binary digits, a plane of each. */
+static void draw_input(const pass *p, const strip *s) {
+    const uint8_t *random = s->random;
+    for (uint32_t b = s->row; b < s->row + s->n_rows; ++b) {
+        uint8_t *bits = p->net->input_bits + b * p->input_bits_stride + (s->column >> 3);
+        const uint8_t *values = p->input.data + b * p->input.stride + s->column;
+        if (random) {
+            p->net->kernels->draw_bits(bits, values, random, s->n_columns, p->input.mask);
+            random += COLUMNS_AT_ONCE;
+        } else {
+            binnet_split_digits(bits, p->n_rows * p->input_bits_stride, values, s->n_columns,
+                                p->input.n_digits);
+        }
     }
 }
 
@@ -295,6 +287,7 @@ static void update_rows(void *context, const binnet_result *gradient) {
     const size_t at = row * layer->fan_in;
     const binnet_update update = {.rule = p->rule,
                                   .momentum_rule = p->momentum_rule,
+                                  .limit = 32767,
                                   .momentum = layer->momentum ? layer->momentum + at : NULL,
                                   .log_scale = layer->momentum ? layer->log_scale + at : NULL,
                                   .n_rows = gradient->n_rows,
@@ -310,28 +303,14 @@ static void update_rows(void *context, const binnet_result *gradient) {
     raise_peak(p->net, gradient->worker, (int32_t)p->net->training->update(&update));
 }
 
-/* Columns of the layer's input as binary digits, a plane of each. */
-static void digit_task(void *context, uint32_t task, uint32_t worker) {
-    const pass *p = context;
-    const uint32_t first = task * COLUMNS_AT_ONCE;
-    const uint32_t columns = block(first, p->layer->fan_in, COLUMNS_AT_ONCE);
-    (void)worker;
-    for (uint32_t b = 0; b < p->n_rows; ++b)
-        binnet_split_digits(p->net->input_bits + b * p->input_bits_stride + (first >> 3),
-                            p->n_rows * p->input_bits_stride,
-                            p->input.data + b * p->input.stride + first, columns,
-                            p->input.n_digits);
-}
-
 /* Bits of the layer's input for the gradient: itself if it has signs only, its digits if the gradient is exact,
  * random bits otherwise. Activations are not needed after this. */
 static void take_input(pass *p) {
     const binnet_net *net = p->net;
     if (!p->input.data) return;
     p->input_bits_stride = (p->layer->fan_in + 7) >> 3;
-    p->rng = binnet_rng_stream(net->seed, BINNET_RANDOM_OUTER, p->layer->index, net->step);
-    binnet_run(&net->parallel, blocks(p->layer->fan_in, COLUMNS_AT_ONCE),
-               net->method.gradient == BINNET_EXACT ? digit_task : draw_task, p);
+    each_strip(p, draw_input, p->layer->fan_in, net->method.gradient != BINNET_EXACT,
+               BINNET_RANDOM_OUTER);
 }
 
 /* The weights' gradient, errors times the input, and the update. */
@@ -364,31 +343,25 @@ static void multiply_outer(pass *p, uint32_t rate_exponent) {
     }
     p->rng = binnet_rng_stream(net->seed, BINNET_RANDOM_UPDATE, layer->index, net->step);
     p->rule = binnet_sgd_rule(layer->weight_exponent, rate_exponent, 15);
-    p->momentum_rule = binnet_adamax_rule(net, p->delta_unit, rate_exponent, 0, 32767);
-    reset_peaks(net, 0);
+    p->momentum_rule = binnet_adamax_rule(net, p->delta_unit, rate_exponent, 0);
     binnet_gemm_run(&gemm);
-    if (highest_peak(net) > 0)
-        layer->weight_exponent = binnet_bitlen((uint32_t)highest_peak(net)) - 1;
+    const int32_t peak = take_peak(net);
+    if (peak > 0) layer->weight_exponent = binnet_bitlen((uint32_t)peak) - 1;
 }
 
 static void backward(binnet_net *net, binnet_layer_state *layer, binnet_input input,
                      uint32_t n_rows, uint32_t rate_exponent) {
     pass p = {.net = net, .layer = layer, .input = input, .n_rows = n_rows};
-    if (net->method.dropout && layer->activation) {
-        p.rng = binnet_rng_stream(net->seed, BINNET_RANDOM_DROPOUT, layer->index, net->step);
-        binnet_run(&net->parallel, blocks(layer->units, COLUMNS_AT_ONCE), drop_task, &p);
-    }
-    reset_peaks(net, BINNET_NO_PEAK);
+    if (drops(&p)) each_strip(&p, drop_errors, layer->units, 1, BINNET_RANDOM_DROPOUT);
     binnet_run(&net->parallel, blocks(layer->units, BINNET_UNIT_BLOCK), norm_task, &p);
     binnet_update_biases(net, layer, rate_exponent);
-    p.exponent = highest_peak(net);
+    p.exponent = take_peak(net) + BINNET_NO_PEAK;
     p.delta_unit = net->error_unit;
     if (p.exponent == BINNET_NO_PEAK) {
         memset(layer->normed, 0, (size_t)n_rows * layer->units);
         if (net->transposed) memset(net->transposed, 0, (size_t)n_rows * layer->units);
     } else {
-        p.rng = binnet_rng_stream(net->seed, BINNET_RANDOM_ERROR, layer->index, net->step);
-        binnet_run(&net->parallel, blocks(layer->units, COLUMNS_AT_ONCE), quantize_task, &p);
+        each_strip(&p, quantize, layer->units, 1, BINNET_RANDOM_ERROR);
         p.delta_unit += p.exponent - 7;
     }
     take_input(&p);

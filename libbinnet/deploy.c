@@ -4,19 +4,16 @@
 
 typedef binnet_view view;
 
-static view start(const binnet_net *net) {
-    return binnet_view_start(net->n_features, net->n_layers);
-}
-
-static view next(const binnet_net *net, const view *last) {
-    return binnet_view_after(last, net->method.activation == BINNET_SIGN,
-                             net->method.weights == BINNET_TERNARY, net->n_layers,
-                             net->layers[last->index + 1].units);
+static void start(const binnet_net *net, view *v) {
+    const binnet_method kept = {.weights = net->method.weights,
+                                .activation = net->method.activation};
+    binnet_view_start(v, net->n_features, net->n_layers, binnet_put_method(&kept));
 }
 
 size_t binnet_model_size(const binnet_net *net) {
-    view v = start(net);
-    for (uint32_t i = 0; i < net->n_layers; ++i) v = next(net, &v);
+    view v;
+    start(net, &v);
+    for (uint32_t i = 0; i < net->n_layers; ++i) binnet_view_next(&v, net->layers[i].units);
     return v.end + 4; /* no more than the net: it fits a size_t */
 }
 
@@ -71,10 +68,10 @@ binnet_status binnet_model_write(const binnet_net *net, void *bytes, size_t n_by
     if (net->n_calibrations == 0) return BINNET_ERR_STATE;
     const size_t size = binnet_model_size(net);
     if (n_bytes < size) return BINNET_ERR_BUFFER_SIZE;
-    const binnet_method kept = {.weights = net->method.weights,
-                                .activation = net->method.activation};
     uint8_t *const first = bytes;
-    uint8_t *p = binnet_put_header(first, BINNET_MODEL_MAGIC, binnet_put_method(&kept), size);
+    view v;
+    start(net, &v);
+    uint8_t *p = binnet_put_header(first, BINNET_MODEL_MAGIC, v.ternary | v.signs, size);
     p = binnet_put32(p, net->n_features);
     p = binnet_put32(p, net->n_layers);
     for (uint32_t i = 0; i < net->n_layers; ++i) {
@@ -82,10 +79,9 @@ binnet_status binnet_model_write(const binnet_net *net, void *bytes, size_t n_by
         p = binnet_put32(p, net->layers[i].units);
     }
     memset(p, 0, size - (size_t)(p - first));
-    view v = start(net);
     for (uint32_t i = 0; i < net->n_layers; ++i) {
         const binnet_layer_state *layer = &net->layers[i];
-        v = next(net, &v);
+        binnet_view_next(&v, layer->units);
         write_records(net, &v, first + v.records);
         for (uint32_t m = 0; m < v.units; ++m) {
             const size_t row = m * layer->bits_stride;

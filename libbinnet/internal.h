@@ -5,8 +5,15 @@
 
 #include "binnet.h"
 
-#include <assert.h>
 #include <string.h>
+
+/* A drop-in calls nothing but memory functions. */
+#ifdef BINNET_DEBUG
+#include <assert.h>
+#define BINNET_ASSERT(condition) assert(condition)
+#else
+#define BINNET_ASSERT(condition) ((void)0)
+#endif
 
 /* ---- Compiler (the only extensions used) --------------------------------------------------- */
 
@@ -33,6 +40,13 @@
 #endif
 #ifndef BINNET_NEON
 #define BINNET_NEON 0
+#endif
+
+/* Keeps the compiler from making a multiplication of shifts and additions, which is what it would like. */
+#if defined(__GNUC__) || defined(__clang__)
+#define BINNET_KEEP(value) __asm__("" : "+r"(value))
+#else
+#define BINNET_KEEP(value) ((void)0)
 #endif
 
 /* ---- Counting ------------------------------------------------------------------------------ */
@@ -104,8 +118,10 @@ BINNET_INLINE int32_t binnet_stochastic(int32_t v, int32_t k, uint8_t random) {
     return binnet_floor_shift(binnet_shift(v, k - 8) + random, 8);
 }
 
-/* n / d rounded half up, d > 0. */
-int64_t binnet_divide(int64_t n, int64_t d);
+/* floor(n / d), d > 0. */
+uint64_t binnet_quotient(uint64_t n, uint32_t d);
+/* n / d rounded half up, 0 < d < 2^31. */
+int64_t binnet_divide(int64_t n, uint32_t d);
 
 /* Binary digit d of n values as plane d, a row of bits. */
 void binnet_split_digits(uint8_t *planes, size_t plane_bytes, const uint8_t *values, uint32_t n,
@@ -201,7 +217,6 @@ typedef struct binnet_rule {
 typedef struct binnet_momentum_rule {
     int32_t unit;  /* the unit of gradients is 2^unit, */
     int32_t shift; /* a step is momentum · 2^-shift */
-    int32_t limit; /* of latent weights or biases */
 } binnet_momentum_rule;
 
 /* Rows of latent weights with their gradients. */
@@ -210,6 +225,7 @@ typedef struct binnet_update {
     binnet_momentum_rule momentum_rule; /* of AdaMax instead, with these: */
     int16_t *momentum;                  /* like `latent`; NULL: SGD */
     int16_t *log_scale;
+    int32_t limit; /* of latent weights or biases */
     uint32_t n_rows;
     uint32_t n_columns;
     int16_t *latent;
@@ -223,12 +239,12 @@ typedef struct binnet_update {
     uint32_t first_column; /* a multiple of 8 */
 } binnet_update;
 
-/* Whether 16 bits suffice for the steps of SGD. A step is floor((g · 2^(8 - shift) + random) / 256), with shift <= 8
+/* Whether 16 bits suffice for the steps of SGD on weights. A step is floor((g · 2^(8 - shift) + random) / 256), with shift <= 8
  * (g + (random >> (8 - shift))) >> shift. Gradients beyond 16 bits may saturate: they are beyond the
  * limit anyway. */
 BINNET_INLINE int binnet_update_is_narrow(const binnet_update *update) {
     const binnet_rule *rule = &update->rule;
-    if (update->momentum) return 0;
+    if (update->momentum || !update->bits) return 0;
     const int32_t exponent = binnet_bitlen((uint32_t)rule->limit) - 1; /* of the limit */
     return !rule->apply || (rule->shift <= 8 && exponent <= 14 && exponent - rule->shift <= 14);
 }
@@ -299,12 +315,14 @@ typedef struct binnet_xnor {
  * of the counts overflows in kernels that sum bytes: 8 bits · 128 / 8 < 2^8. */
 enum { BINNET_XNOR_WORDS = 128 };
 
+struct binnet_gemm;
+
 /* What prediction and training need. */
 struct binnet_kernels {
     const char *name;
     uint32_t alignment;  /* of buffers, power of two */
     uint32_t plain_rows; /* products of so many rows at most are `plain` */
-    uint32_t row_block;  /* most rows of a `select` or `plain` */
+    uint32_t row_shift;  /* most rows of a `select` or `plain`: 2^row_shift */
     uint32_t
         panel_columns; /* of sums and of packed bits: a power of two, at least BINNET_UNIT_BLOCK */
     /* Fewest columns of sums that a training step keeps, if there are so many. */
@@ -312,10 +330,14 @@ struct binnet_kernels {
     uint32_t group;        /* summands that an index of packed bits chooses from, */
     uint32_t index_bytes;  /* the bytes of such indices of a panel's columns, */
     uint32_t table_bytes;  /* and the scratch of `select`, a multiple of the alignment */
-    uint32_t xnor_columns; /* rows of b in a panel of `xnor`; 1: no packing, they are panels */
+    uint32_t xnor_columns; /* rows of b in a panel of `xnor` */
 
     /* A product by bits as they are: no packing. */
     void (*plain)(const binnet_select *product);
+    /* Bytes of the packed bits of a product's plane, and how they are made: gemm_pack.c. NULL, as are the next
+     * three, if all products are `plain`. */
+    size_t (*panels_bytes)(const binnet_kernels *kernels, uint32_t n_columns, uint32_t depth);
+    void (*pack)(const struct binnet_gemm *gemm);
     /* Pack the bits of up to panel_columns columns, a selector being by column or not: [ceil(depth /
      * group)][index_bytes]. */
     void (*pack_by_column)(uint8_t *panel, const binnet_selector *selector, uint32_t first_column,
@@ -333,10 +355,14 @@ struct binnet_kernels {
     /* The loops of norm_inline.h, of up to BINNET_UNIT_BLOCK units. */
     void (*normalise)(const binnet_norm_job *job, uint32_t n_units);
     void (*reach)(uint8_t *reached, const int32_t *sums, const int32_t *thresholds, uint32_t n);
-    /* product[i][j] (+)= n_bits - 2 · (differing bits of row i of a and column j of the panel). */
-    void (*xnor)(const binnet_xnor *tile);
-    /* The same of one column, whose words stand one after another. */
+    /* product[i] (+)= n_bits - 2 · (differing bits of row i of a and the one column of the panel, whose words
+     * stand one after another). */
     void (*xnor_row)(const binnet_xnor *tile);
+    /* product[i][j] (+)= the same of column j of a panel. NULL, as is the next, if xnor_row is as good. */
+    void (*xnor)(const binnet_xnor *tile);
+    /* xnor_pack.c: all rows of a tile against the rows w, which it packs in `operand`. */
+    void (*xnor_packed)(const binnet_kernels *kernels, const binnet_xnor *tile, const uint8_t *w,
+                        size_t stride, uint8_t *operand);
 };
 
 /* What training needs besides: the loops of training_inline.h. */
@@ -384,12 +410,20 @@ void binnet_run(const binnet_parallel *parallel, uint32_t n_tasks, binnet_task t
 
 /* ---- gemm.c: the product, in blocks of rows ------------------------------------------------- */
 
-/* Finished rows of sums. */
-typedef struct binnet_result {
-    const int32_t *sums;
+/* Rows of bits, -1 or 1; or, in two planes, of -1, 0, 1: low + high - 1. No bit is set beyond a row's end,
+ * in `high` neither. */
+typedef struct binnet_signs {
+    const uint8_t *low;  /* whole 64-bit words */
+    const uint8_t *high; /* NULL: none is 0 */
     size_t stride;
-    uint32_t first_row;
-    uint32_t n_rows;
+} binnet_signs;
+
+/* Finished sums. */
+typedef struct binnet_result {
+    const int32_t *sums; /* [n_rows][stride] */
+    size_t stride;
+    uint32_t first_row, n_rows;
+    uint32_t first_column, n_columns;
     uint32_t worker;
 } binnet_result;
 
@@ -399,10 +433,12 @@ typedef void (*binnet_epilogue)(void *context, const binnet_result *result);
  * values and ternary weights, low + high - 1 where the selector's plane is the low one; or, with more
  * than one digit, of values and numbers whose binary digits are planes. Its sums go to `sums`, a
  * panel after the other, each [n_rows][panel_columns]; or, if that is NULL, a block of rows at a time
- * to `epilogue`. */
+ * to `epilogue`. Or a product of signs: xnor.c. */
+enum { BINNET_XNOR_COLUMNS = 64 };
 typedef struct binnet_gemm {
     const binnet_kernels *kernels;
     const binnet_parallel *parallel;
+    binnet_signs a; /* rows of signs; or */
     const uint8_t *values;
     size_t stride;
     size_t step;
@@ -418,8 +454,9 @@ typedef struct binnet_gemm {
     int32_t *sums;
     binnet_epilogue epilogue;
     void *context;
-    uint8_t *panels;  /* binnet_gemm_panels bytes for each plane */
-    uint8_t *scratch; /* [n_workers][scratch_bytes], binnet_gemm_scratch bytes or more */
+    uint8_t *panels; /* binnet_gemm_panels bytes for each plane */
+    uint8_t *
+        scratch; /* [n_workers][scratch_bytes], binnet_gemm_scratch or binnet_xnor_scratch bytes or more */
     size_t scratch_bytes;
 } binnet_gemm;
 
@@ -441,56 +478,36 @@ size_t binnet_gemm_scratch(const binnet_kernels *kernels, uint32_t n_columns);
 
 void binnet_gemm_run(const binnet_gemm *gemm);
 
-/* A panel of a product's sums: what norm.c reads. */
-BINNET_INLINE const int32_t *binnet_sums_at(const binnet_kernels *kernels, const int32_t *sums,
-                                            uint32_t n_rows, uint32_t column) {
-    const uint32_t width = kernels->panel_columns;
-    return sums + (size_t)(column / width) * width * n_rows + column % width;
+/* How many planes there are, and the bits of one. */
+uint32_t binnet_gemm_planes(const binnet_gemm *gemm);
+const uint8_t *binnet_gemm_plane(const binnet_gemm *gemm, uint32_t p);
+
+/* gemm_pack.c, for tables. */
+size_t binnet_panels_bytes(const binnet_kernels *kernels, uint32_t n_columns, uint32_t depth);
+void binnet_pack(const binnet_gemm *gemm);
+
+/* Where the sums of a column begin, and with them a panel's. */
+BINNET_INLINE size_t binnet_sum_index(const binnet_kernels *kernels, uint32_t n_rows,
+                                      uint32_t column) {
+    const uint32_t mask = kernels->panel_columns - 1;
+    return (size_t)(column & ~mask) * n_rows + (column & mask);
 }
 
 /* ---- xnor.c: the product of signs ----------------------------------------------------------- */
 
-/* Rows of bits, -1 or 1; or, in two planes, of -1, 0, 1: low + high - 1. No bit is set beyond a row's end,
- * in `high` neither. */
-typedef struct binnet_signs {
-    const uint8_t *low;
-    const uint8_t *high; /* NULL: none is 0 */
-    size_t stride;
-} binnet_signs;
-
-/* sums[b][m] = sum over n of a[b][n] · w[m][n]. Finished columns of all rows go to `sums`, in panels as
- * those of binnet_gemm, or, if that is NULL, to the epilogue, BINNET_XNOR_COLUMNS at a time. */
-typedef struct binnet_xnor_gemm binnet_xnor_gemm;
-typedef void (*binnet_xnor_epilogue)(void *context, const int32_t *sums, uint32_t first_column,
-                                     uint32_t n_columns);
-enum { BINNET_XNOR_COLUMNS = 64 };
-struct binnet_xnor_gemm {
-    const binnet_kernels *kernels;
-    const binnet_parallel *parallel;
-    binnet_signs a; /* whole 64-bit words */
-    binnet_signs w; /* a multiple of 8 bytes, of any alignment */
-    uint32_t n_rows;
-    uint32_t n_columns;
-    uint32_t n_bits;
-    int32_t *sums;
-    binnet_xnor_epilogue epilogue; /* gets sums [n_rows][BINNET_XNOR_COLUMNS] */
-    void *context;
-    uint8_t *scratch; /* [n_workers][scratch_bytes], binnet_xnor_gemm_scratch bytes or more */
-    size_t scratch_bytes;
-};
+/* The product of rows of signs and weights, which are planes of whole 64-bit words of any alignment. The epilogue gets
+ * all rows, BINNET_XNOR_COLUMNS at a time. */
+void binnet_xnor_run(const binnet_gemm *gemm);
 
 /* Bytes of a worker's scratch; n_rows counts only for an epilogue. */
-size_t binnet_xnor_gemm_scratch(const binnet_kernels *kernels, uint32_t n_rows, uint32_t n_bits);
+size_t binnet_xnor_scratch(const binnet_kernels *kernels, uint32_t n_rows, uint32_t n_bits);
 
-void binnet_xnor_gemm_run(const binnet_xnor_gemm *gemm);
-
-/* Rows of b (columns of a product), words [0, n_words), as panels of `width` columns. */
-void binnet_pack_panels(binnet_word *panel, size_t width, const uint8_t *b, size_t b_stride,
-                        size_t n_columns, size_t n_words);
-
-/* All rows of `whole` against all panels of its columns. */
-void binnet_xnor_strips(const binnet_kernels *kernels, const binnet_xnor *whole,
-                        size_t panel_stride);
+/* All rows of a tile against the rows w as they stand; if they are not aligned, copied to `operand` one by one. */
+void binnet_xnor_by_row(const binnet_kernels *kernels, const binnet_xnor *tile, const uint8_t *w,
+                        size_t stride, uint8_t *operand);
+/* xnor_pack.c: the same with packed rows, for tables. */
+void binnet_xnor_packed(const binnet_kernels *kernels, const binnet_xnor *tile, const uint8_t *w,
+                        size_t stride, uint8_t *operand);
 
 /* ---- Layers -------------------------------------------------------------------------------- */
 
@@ -641,7 +658,7 @@ uint64_t binnet_loss(binnet_net *net, const uint16_t *labels, uint32_t n_rows);
 binnet_rule binnet_sgd_rule(int32_t exponent, uint32_t rate_exponent, int32_t full_step);
 /* The rule of AdaMax for gradients of a unit; shift is 0 for weights, 1 for biases. */
 binnet_momentum_rule binnet_adamax_rule(const binnet_net *net, int32_t unit, uint32_t rate_exponent,
-                                        int32_t shift, int32_t limit);
+                                        int32_t shift);
 /* Updates the biases of a layer from its bias_gradient. */
 void binnet_update_biases(const binnet_net *net, binnet_layer_state *layer, uint32_t rate_exponent);
 
@@ -652,18 +669,18 @@ enum { BINNET_MODEL_FIXED = 32 }; /* bytes before the layers' records */
 
 /* A layer: where its parts begin, counted from the file's first byte. */
 typedef struct binnet_view {
-    uint32_t index, fan_in, units;
-    int from_signs, to_signs; /* activations before and after */
-    uint32_t record_bytes;    /* of a unit */
-    size_t row_bytes;         /* of the planes */
+    uint32_t fan_in, units;
     size_t records, low, high, end;
+    uint32_t record_bytes;         /* of a unit */
+    size_t row_bytes;              /* of the planes */
+    uint8_t from_signs, to_signs;  /* activations before and after */
+    uint8_t index, ternary, signs; /* of its layer; of the model */
+    uint8_t n_layers;
 } binnet_view;
 
-/* What stands before the first layer; the layer after `last`, which is only asked for its end, its units
- * and what it makes. */
-binnet_view binnet_view_start(uint32_t n_features, uint32_t n_layers);
-binnet_view binnet_view_after(const binnet_view *last, int sign, int ternary, uint32_t n_layers,
-                              uint32_t units);
+/* What stands before the first layer, and from there on the next one. */
+void binnet_view_start(binnet_view *view, uint32_t n_features, uint32_t n_layers, uint32_t method);
+void binnet_view_next(binnet_view *view, uint32_t units);
 
 /* What a unit's record says. */
 typedef struct binnet_unit {
@@ -676,6 +693,7 @@ typedef struct binnet_unit {
 
 uint32_t binnet_crc32(const uint8_t *bytes, size_t n_bytes);
 uint32_t binnet_get32(const uint8_t *p);
+int32_t binnet_get_signed(const uint8_t *p); /* 32 bits */
 uint64_t binnet_get64(const uint8_t *p);
 int16_t binnet_get16(const uint8_t *p);
 uint8_t *binnet_put16(uint8_t *p, int16_t v);

@@ -261,7 +261,7 @@ static uint64_t xor_count(const binnet_word *a, const binnet_word *b, size_t n_w
     return total;
 }
 
-static void xnor(const binnet_xnor *t) {
+static void xnor_row(const binnet_xnor *t) {
     for (uint32_t i = 0; i < t->n_rows; ++i) {
         int32_t *product = t->product + i * t->product_stride;
         const int32_t start = t->add ? *product : 0;
@@ -277,21 +277,21 @@ const binnet_kernels binnet_kernels_neon = {
     .name = "neon",
     .alignment = 64,
     .plain_rows = 2,
-    .row_block = ROWS,
+    .row_shift = 2,
     .panel_columns = COLUMNS,
     .z_columns = UINT32_MAX,
     .group = GROUP,
     .index_bytes = INDEX_BYTES,
     .table_bytes = ROWS * CHUNK * TABLE_BYTES,
-    .xnor_columns = 1,
     .plain = plain,
+    .panels_bytes = binnet_panels_bytes,
+    .pack = binnet_pack,
     .pack_by_column = pack_by_column,
     .pack_by_summand = pack_by_summand,
     .select = select_packed,
     .transpose = transpose,
     .draw_bits = draw_bits,
-    .xnor = xnor,
-    .xnor_row = xnor,
+    .xnor_row = xnor_row,
     .normalise = normalise,
     .reach = reach,
 };

@@ -22,15 +22,15 @@ int32_t binnet_total(const uint8_t *values, size_t step, int int8, uint32_t n) {
 }
 
 /* Four values have 16 sums, one for each choice of them; four bits of a column choose one. So four
- * summands cost one addition a column, with no more memory than this table. */
-enum { GROUP = 4, COLUMNS = BINNET_UNIT_BLOCK };
+ * summands cost one addition a column, with no more memory than a table; two tables take a byte of bits at once. */
+enum { HALF = 4, GROUP = 2 * HALF, SUMS = 1 << HALF, COLUMNS = BINNET_UNIT_BLOCK };
 
 /* The sums of up to four values, twice them if bits are signs. Returns whether any is not 0. */
-static int make_table(int32_t table[16], const binnet_select *t, const uint8_t *values,
-                      uint32_t n_values) {
-    int any = 0;
+static int32_t make_table(int32_t table[SUMS], const binnet_select *t, const uint8_t *values,
+                          uint32_t n_values) {
+    int32_t any = 0;
     table[0] = 0;
-    for (uint32_t n = 1; n < 16; n += n, values += t->step) {
+    for (uint32_t n = 1; n < SUMS; n += n, values += t->step) {
         const int32_t once = n >> n_values ? 0 : value(values, t->int8);
         const int32_t v = t->signs ? once + once : once;
         any |= v;
@@ -41,30 +41,28 @@ static int make_table(int32_t table[16], const binnet_select *t, const uint8_t *
 }
 
 /* A row of bits for each column. */
-static void add_by_column(const int32_t table[16], const binnet_selector *selector, uint32_t k,
-                          uint32_t first, uint32_t n, int32_t *sums) {
-    const uint8_t *bits = selector->bits + (k >> 3);
-    BINNET_COUNT(LOOKUPS, n);
-    BINNET_COUNT(ADDITIONS, n);
-    for (uint32_t c = 0; c < n; ++c)
-        sums[c] += table[bits[(first + c) * selector->stride] >> (k & 4) & 15];
+static void add_by_column(const int32_t tables[2 * SUMS], const uint8_t *bits, size_t stride,
+                          uint32_t n, int32_t *sums) {
+    BINNET_COUNT(LOOKUPS, 2 * n);
+    BINNET_COUNT(ADDITIONS, 2 * n);
+    for (; n-- > 0; bits += stride, ++sums)
+        *sums += tables[*bits & (SUMS - 1)] + tables[SUMS + (*bits >> HALF)];
 }
 
 /* A row of bits for each summand: four bits of four rows become the indices of four columns. */
-static void add_by_summand(const int32_t table[16], const binnet_selector *selector, uint32_t k,
-                           uint32_t n_rows, uint32_t first, uint32_t n, int32_t *sums) {
+static void add_by_summand(const int32_t table[SUMS], const uint8_t *rows, size_t stride,
+                           uint32_t n_rows, uint32_t n, int32_t *sums) {
     /* Bit i of a number at bit 4 i. */
-    static const uint16_t spread[16] = {0x0000, 0x0001, 0x0010, 0x0011, 0x0100, 0x0101,
-                                        0x0110, 0x0111, 0x1000, 0x1001, 0x1010, 0x1011,
-                                        0x1100, 0x1101, 0x1110, 0x1111};
-    const uint8_t *rows = selector->bits + k * selector->stride;
+    static const uint16_t spread[SUMS] = {0x0000, 0x0001, 0x0010, 0x0011, 0x0100, 0x0101,
+                                          0x0110, 0x0111, 0x1000, 0x1001, 0x1010, 0x1011,
+                                          0x1100, 0x1101, 0x1110, 0x1111};
     BINNET_COUNT(LOOKUPS, n);
     BINNET_COUNT(ADDITIONS, n);
     for (uint32_t c = 0; c < n; c += 4) {
-        const uint8_t *bits = rows + ((first + c) >> 3);
+        const uint8_t *bits = rows + (c >> 3);
         uint32_t indices = 0;
-        for (uint32_t j = 0; j < n_rows; ++j)
-            indices |= (uint32_t)spread[bits[j * selector->stride] >> (c & 4) & 15] << j;
+        for (uint32_t j = 0; j < n_rows; ++j, bits += stride)
+            indices |= (uint32_t)spread[*bits >> (c & 4) & 15] << j;
         for (uint32_t i = c; i < n && i < c + 4; ++i, indices >>= 4) sums[i] += table[indices & 15];
     }
 }
@@ -73,32 +71,42 @@ static uint32_t block(uint32_t first, uint32_t n, uint32_t size) {
     return n - first < size ? n - first : size;
 }
 
+/* Adds what up to GROUP values from number k on give to the sums of a row. */
+static void add_group(const binnet_select *t, const uint8_t *values, uint32_t k, int32_t *sums,
+                      uint32_t panel_columns) {
+    const binnet_selector *s = &t->selector;
+    const uint32_t low = block(k, t->depth, HALF), high = block(k + low, t->depth, HALF);
+    int32_t tables[2 * SUMS];
+    int32_t any = make_table(tables, t, values, low);
+    any |= make_table(tables + SUMS, t, values + HALF * t->step, high);
+    if (!any) {
+        BINNET_COUNT(SKIPPED, 2 * t->n_columns);
+        return;
+    }
+    for (uint32_t c = 0; c < t->n_columns; c += panel_columns, sums += t->panel_step) {
+        const uint32_t n = block(c, t->n_columns, panel_columns);
+        if (s->by_column) {
+            add_by_column(tables, s->bits + c * s->stride + (k >> 3), s->stride, n, sums);
+            continue;
+        }
+        const uint8_t *rows = s->bits + k * s->stride + (c >> 3);
+        add_by_summand(tables, rows, s->stride, low, n, sums);
+        add_by_summand(tables + SUMS, rows + HALF * s->stride, s->stride, high, n, sums);
+    }
+}
+
 void binnet_plain(const binnet_select *t, uint32_t panel_columns) {
     for (uint32_t i = 0; i < t->n_rows; ++i) {
         const uint8_t *values = t->values + i * t->stride;
-        const int32_t less =
-            t->signs && !t->add ? binnet_total(values, t->step, t->int8, t->depth) : 0;
-        for (uint32_t c = 0; !t->add && c < t->n_columns; c += panel_columns) {
-            const uint32_t n = block(c, t->n_columns, panel_columns);
-            int32_t *sums = t->sums + c / panel_columns * t->panel_step + i * t->row_step;
-            for (uint32_t u = 0; u < n; ++u) sums[u] = -less;
+        int32_t *const first = t->sums + i * t->row_step, *sums = first;
+        if (!t->add) {
+            const int32_t less = t->signs ? binnet_total(values, t->step, t->int8, t->depth) : 0;
+            for (uint32_t c = 0; c < t->n_columns; c += panel_columns, sums += t->panel_step)
+                for (uint32_t u = 0; u < block(c, t->n_columns, panel_columns); ++u)
+                    sums[u] = -less;
         }
-        for (uint32_t k = 0; k < t->depth; k += GROUP, values += GROUP * t->step) {
-            const uint32_t n_rows = block(k, t->depth, GROUP);
-            int32_t table[16];
-            if (!make_table(table, t, values, n_rows)) {
-                BINNET_COUNT(SKIPPED, t->n_columns);
-                continue;
-            }
-            for (uint32_t c = 0; c < t->n_columns; c += panel_columns) {
-                int32_t *sums = t->sums + c / panel_columns * t->panel_step + i * t->row_step;
-                const uint32_t n = block(c, t->n_columns, panel_columns);
-                if (t->selector.by_column)
-                    add_by_column(table, &t->selector, k, c, n, sums);
-                else
-                    add_by_summand(table, &t->selector, k, n_rows, c, n, sums);
-            }
-        }
+        for (uint32_t k = 0; k < t->depth; k += GROUP, values += GROUP * t->step)
+            add_group(t, values, k, first, panel_columns);
     }
 }
 
@@ -113,9 +121,8 @@ static void draw_bits(uint8_t *bits, const uint8_t *x, const uint8_t *random, ui
 
 /* ---- Bits ---------------------------------------------------------------------------------- */
 
-/* Pairs, nibbles and bytes of a word hold their counts; then all are summed. Where size_t has 32
- * bits, a 64-bit shift is a call or several instructions: two halves there. */
 #if SIZE_MAX > 0xffffffffu
+/* Pairs, nibbles and bytes of a word hold their counts; then all are summed. */
 static uint32_t count_bits(uint64_t v) {
     v -= v >> 1 & 0x5555555555555555u;
     v = (v & 0x3333333333333333u) + (v >> 2 & 0x3333333333333333u);
@@ -124,19 +131,6 @@ static uint32_t count_bits(uint64_t v) {
     v += v >> 16;
     return (uint32_t)(v + (v >> 32)) & 255u;
 }
-#else
-static uint32_t nibble_counts(uint32_t v) {
-    v -= v >> 1 & 0x55555555u;
-    return (v & 0x33333333u) + (v >> 2 & 0x33333333u);
-}
-
-static uint32_t count_bits(uint64_t words) {
-    uint32_t v = nibble_counts((uint32_t)words), u = nibble_counts((uint32_t)(words >> 32));
-    v = (v & 0x0f0f0f0fu) + (v >> 4 & 0x0f0f0f0fu) + (u & 0x0f0f0f0fu) + (u >> 4 & 0x0f0f0f0fu);
-    v += v >> 8; /* bytes of at most 16: the sums of four stay below 2^8 */
-    return (v + (v >> 16)) & 255u;
-}
-#endif
 
 /* A full adder of 64 columns: returns the sum bits; *carry gets the carries. */
 BINNET_INLINE uint64_t add_bits(uint64_t a, uint64_t b, uint64_t c, uint64_t *carry) {
@@ -160,8 +154,26 @@ static uint32_t xor_count(const binnet_word *a, const binnet_word *b, uint32_t n
     for (; i < n_words; ++i) count += count_bits(a[i] ^ b[i]);
     return count;
 }
+#else
+/* Where a 64-bit operation is several, halves of words; and few registers hold no more than one's counts. */
+typedef uint32_t BINNET_MAY_ALIAS half;
 
-static void xnor(const binnet_xnor *t) {
+static uint32_t xor_count(const binnet_word *a, const binnet_word *b, uint32_t n_words) {
+    const half *p = (const half *)a, *q = (const half *)b, *const end = p + 2 * (size_t)n_words;
+    uint32_t count = 0;
+    while (p < end) {
+        uint32_t v = *p++ ^ *q++;
+        v -= v >> 1 & 0x55555555u;
+        v = (v & 0x33333333u) + (v >> 2 & 0x33333333u);
+        v = (v + (v >> 4)) & 0x0f0f0f0fu;
+        v += v >> 8;
+        count += (v + (v >> 16)) & 63u;
+    }
+    return count;
+}
+#endif
+
+static void xnor_row(const binnet_xnor *t) {
     for (uint32_t i = 0; i < t->n_rows; ++i) {
         int32_t *product = t->product + i * t->product_stride;
         const int32_t start = t->add ? *product : 0;
@@ -180,16 +192,11 @@ BINNET_DEFINE_REACH()
 const binnet_kernels binnet_kernels_portable = {
     .name = "portable",
     .alignment = 8,
-    .plain_rows = UINT32_MAX,
-    .row_block = 1,
     .panel_columns = COLUMNS,
     .z_columns = COLUMNS,
-    .group = 1,
-    .xnor_columns = 1,
     .plain = plain,
     .draw_bits = draw_bits,
-    .xnor = xnor,
-    .xnor_row = xnor,
+    .xnor_row = xnor_row,
     .normalise = normalise,
     .reach = reach,
 };

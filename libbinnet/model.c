@@ -13,59 +13,52 @@ static size_t padded(size_t n, size_t to) { return (n + to - 1) & ~(to - 1); }
 /* Bytes of the weights of one plane. */
 static size_t plane_bytes(const view *v) { return v->units * v->row_bytes; }
 
-view binnet_view_after(const view *last, int sign, int ternary, uint32_t n_layers, uint32_t units) {
-    view v;
-    v.index = last->index + 1;
-    v.fan_in = last->units;
-    v.units = units;
-    v.from_signs = last->to_signs;
-    v.to_signs = sign && v.index + 1 < n_layers;
-    v.record_bytes = v.to_signs ? SIGN_RECORD : UNIT_RECORD;
-    v.row_bytes = v.from_signs ? binnet_row_bytes(v.fan_in) : (v.fan_in + 7) / 8;
-    v.records = last->end;
-    v.low = padded(v.records + units * v.record_bytes, v.from_signs ? 8 : 1);
-    v.high = v.low + plane_bytes(&v);
-    v.end = padded(ternary ? v.high + plane_bytes(&v) : v.high, 4);
-    return v;
+void binnet_view_start(view *v, uint32_t n_features, uint32_t n_layers, uint32_t method) {
+    memset(v, 0, sizeof *v);
+    v->index = 255; /* before 0 */
+    v->units = n_features;
+    v->n_layers = (uint8_t)n_layers;
+    v->ternary = method & BINNET_METHOD_TERNARY;
+    v->signs = method & BINNET_METHOD_SIGN;
+    v->end = FIXED + n_layers * (size_t)LAYER_RECORD;
 }
 
-view binnet_view_start(uint32_t n_features, uint32_t n_layers) {
-    view v;
-    memset(&v, 0, sizeof v);
-    v.index = UINT32_MAX;
-    v.units = n_features;
-    v.end = FIXED + n_layers * (size_t)LAYER_RECORD;
-    return v;
+void binnet_view_next(view *v, uint32_t units) {
+    ++v->index;
+    v->fan_in = v->units;
+    v->units = units;
+    v->from_signs = v->to_signs;
+    v->to_signs = v->signs && v->index + 1 < v->n_layers;
+    v->record_bytes = v->to_signs ? SIGN_RECORD : UNIT_RECORD;
+    v->row_bytes = v->from_signs ? binnet_row_bytes(v->fan_in) : (v->fan_in + 7) / 8;
+    v->records = v->end;
+    v->low = padded(v->records + units * v->record_bytes, v->from_signs ? 8 : 1);
+    v->high = v->low + plane_bytes(v);
+    v->end = padded(v->ternary ? v->high + plane_bytes(v) : v->high, 4);
 }
 
 /* ---- Opening ------------------------------------------------------------------------------- */
 
 static int has_signs(const binnet_model *model) { return model->activation == BINNET_SIGN; }
 
-/* The layer after `last` in an opened model, or one that is being opened. */
-static view next_layer(const binnet_model *model, const view *last) {
-    const uint8_t *record = model->bytes + FIXED + (last->index + 1) * (size_t)LAYER_RECORD;
-    return binnet_view_after(last, has_signs(model), model->weights == BINNET_TERNARY,
-                             model->n_layers, binnet_get32(record + 4));
+/* The layers of an opened model, or of one that is being opened. */
+static void first_layer(const binnet_model *model, view *v) {
+    binnet_view_start(v, model->n_features, model->n_layers, binnet_get32(model->bytes + 12));
 }
 
-static view before_layers(const binnet_model *model) {
-    return binnet_view_start(model->n_features, model->n_layers);
+static void next_layer(const binnet_model *model, view *v) {
+    const uint32_t index = (v->index + 1) & 255u;
+    binnet_view_next(v, binnet_get32(model->bytes + FIXED + index * LAYER_RECORD + 4));
 }
 
 typedef binnet_unit unit;
 
 static int8_t get8(const uint8_t *p) { return (int8_t)(*p < 128 ? *p : *p - 256); }
 
-static int32_t get_signed(const uint8_t *p) {
-    const uint32_t v = binnet_get32(p);
-    return v < 0x80000000u ? (int32_t)v : -(int32_t)(~v) - 1;
-}
-
 static unit get_unit(const binnet_model *model, const view *layer, uint32_t m) {
     const uint8_t *p = model->bytes + layer->records + m * (size_t)UNIT_RECORD;
     unit u;
-    u.mean = get_signed(p);
+    u.mean = binnet_get_signed(p);
     u.bias = binnet_get16(p + 4);
     u.scale.shift = get8(p + 6);
     u.scale.term = get8(p + 7);
@@ -77,7 +70,8 @@ static int sound_shape(binnet_model *model) {
     if (model->n_features - 1 >= BINNET_MAX_FEATURES || model->n_layers - 1 >= BINNET_MAX_LAYERS ||
         model->n_bytes > SIZE_MAX / 2)
         return 0;
-    view v = before_layers(model);
+    view v;
+    first_layer(model, &v);
     for (uint32_t i = 0; i < model->n_layers; ++i) {
         const uint8_t *record = model->bytes + FIXED + i * (size_t)LAYER_RECORD;
         if (v.end + 4 > model->n_bytes) return 0; /* no layer has 2^31 bytes: ends do not wrap */
@@ -85,7 +79,7 @@ static int sound_shape(binnet_model *model) {
             binnet_get32(record + 4) - 1 >= BINNET_MAX_UNITS)
             return 0;
         if (i > 0 && v.units > model->max_hidden) model->max_hidden = v.units;
-        v = next_layer(model, &v);
+        next_layer(model, &v);
     }
     model->n_classes = v.units;
     return v.end + 4 == model->n_bytes && v.units >= 2;
@@ -94,7 +88,7 @@ static int sound_shape(binnet_model *model) {
 static int sound_unit(const binnet_model *model, const view *v, uint32_t m) {
     const int32_t limit = 255 * (int32_t)v->fan_in;
     if (v->to_signs) {
-        const int32_t t = get_signed(model->bytes + v->records + m * (size_t)SIGN_RECORD);
+        const int32_t t = binnet_get_signed(model->bytes + v->records + m * (size_t)SIGN_RECORD);
         return t >= -limit && t <= limit + 1;
     }
     const unit u = get_unit(model, v, m);
@@ -140,9 +134,10 @@ binnet_status binnet_model_open(binnet_model *model, const void *bytes, size_t n
     opened.n_layers = binnet_get32(opened.bytes + 28);
     if (!sound_shape(&opened) || (has_signs(&opened) && opened.n_layers < 2))
         return BINNET_ERR_CORRUPT;
-    view layer = before_layers(&opened);
+    view layer;
+    first_layer(&opened, &layer);
     for (uint32_t i = 0; i < opened.n_layers; ++i) {
-        layer = next_layer(&opened, &layer);
+        next_layer(&opened, &layer);
         if (!sound_layer(&opened, &layer)) return BINNET_ERR_CORRUPT;
     }
     if (!kernels) opened.kernels = binnet_kernels_best();
@@ -167,9 +162,10 @@ static size_t activation_bytes(const binnet_model *model, uint32_t units) {
 /* The most packed bits of a product of values. */
 static size_t most_panels(const binnet_model *model, uint32_t n_rows) {
     size_t n_bytes = 0;
-    view v = before_layers(model);
+    view v;
+    first_layer(model, &v);
     for (uint32_t i = 0; i < (has_signs(model) ? 1 : model->n_layers); ++i) {
-        v = next_layer(model, &v);
+        next_layer(model, &v);
         n_bytes = most(n_bytes, binnet_gemm_panels(model->kernels, n_rows, v.units, v.fan_in));
     }
     return model->weights == BINNET_TERNARY ? n_bytes + n_bytes : n_bytes;
@@ -183,7 +179,7 @@ static regions divide_scratch(const binnet_model *model, uint32_t n_rows) {
     size_t tables = binnet_gemm_scratch(k, 0);
     if (has_signs(model)) { /* hidden sums are consumed in blocks */
         tables = most(binnet_gemm_scratch(k, model->max_hidden),
-                      binnet_xnor_gemm_scratch(k, n_rows, model->max_hidden));
+                      binnet_xnor_scratch(k, n_rows, model->max_hidden));
     } else if (model->max_hidden > columns) {
         columns = model->max_hidden;
     }
@@ -220,7 +216,7 @@ static void activate(const binnet_model *model, const view *layer, const int32_t
         const uint32_t n = rest < BINNET_UNIT_BLOCK ? rest : BINNET_UNIT_BLOCK;
         int32_t mean[BINNET_UNIT_BLOCK], bias[BINNET_UNIT_BLOCK];
         binnet_scale scale[BINNET_UNIT_BLOCK];
-        const binnet_norm_job job = {.z = binnet_sums_at(kernels, sums, n_rows, first),
+        const binnet_norm_job job = {.z = sums + binnet_sum_index(kernels, n_rows, first),
                                      .z_stride = kernels->panel_columns,
                                      .n_rows = n_rows,
                                      .mean = mean,
@@ -244,35 +240,25 @@ typedef struct sign_job {
     const view *layer;
     uint8_t *bits; /* [n_rows][stride] */
     size_t stride;
-    uint32_t n_rows;
 } sign_job;
 
-/* Sums of up to 64 columns, from a multiple of 8 on, to signs. */
-static void sign_block(const sign_job *j, const int32_t *sums, size_t row_step, uint32_t first_row,
-                       uint32_t n_rows, uint32_t first, uint32_t n) {
+/* Sums to signs. */
+static void make_signs(void *context, const binnet_result *r) {
+    const sign_job *j = context;
     const binnet_kernels *kernels = j->model->kernels;
-    const uint8_t *record = j->model->bytes + j->layer->records + first * (size_t)SIGN_RECORD;
-    int32_t thresholds[BINNET_XNOR_COLUMNS];
-    uint8_t reached[BINNET_XNOR_COLUMNS];
-    for (uint32_t u = 0; u < n; ++u, record += SIGN_RECORD) thresholds[u] = get_signed(record);
-    for (uint32_t b = 0; b < n_rows; ++b) {
-        kernels->reach(reached, sums + b * row_step, thresholds, n);
-        kernels->draw_bits(j->bits + (first_row + b) * j->stride + (first >> 3), reached, reached,
-                           n, 0); /* 0 < reached */
-    }
-}
-
-static void sign_columns(void *context, const int32_t *sums, uint32_t first, uint32_t n) {
-    const sign_job *j = context;
-    sign_block(j, sums, BINNET_XNOR_COLUMNS, 0, j->n_rows, first, n);
-}
-
-static void sign_rows(void *context, const binnet_result *r) {
-    const sign_job *j = context;
-    for (uint32_t c = 0; c < j->layer->units; c += BINNET_XNOR_COLUMNS) {
-        const uint32_t rest = j->layer->units - c;
-        sign_block(j, r->sums + c, r->stride, r->first_row, r->n_rows, c,
-                   rest < BINNET_XNOR_COLUMNS ? rest : BINNET_XNOR_COLUMNS);
+    for (uint32_t c = 0; c < r->n_columns; c += BINNET_XNOR_COLUMNS) {
+        const uint32_t rest = r->n_columns - c, first = r->first_column + c;
+        const uint32_t n = rest < BINNET_XNOR_COLUMNS ? rest : BINNET_XNOR_COLUMNS;
+        const uint8_t *record = j->model->bytes + j->layer->records + first * (size_t)SIGN_RECORD;
+        int32_t thresholds[BINNET_XNOR_COLUMNS];
+        uint8_t reached[BINNET_XNOR_COLUMNS];
+        for (uint32_t u = 0; u < n; ++u, record += SIGN_RECORD)
+            thresholds[u] = binnet_get_signed(record);
+        for (uint32_t b = 0; b < r->n_rows; ++b) {
+            kernels->reach(reached, r->sums + b * r->stride + c, thresholds, n);
+            kernels->draw_bits(j->bits + (r->first_row + b) * j->stride + (first >> 3), reached,
+                               reached, n, 0); /* 0 < reached */
+        }
     }
 }
 
@@ -282,7 +268,7 @@ static void make_scores(const binnet_model *model, const view *layer, const int3
     const binnet_kernels *kernels = model->kernels;
     for (uint32_t m = 0; m < layer->units; ++m) {
         const unit u = get_unit(model, layer, m);
-        const int32_t *z = binnet_sums_at(kernels, sums, n_rows, m);
+        const int32_t *z = sums + binnet_sum_index(kernels, n_rows, m);
         for (uint32_t b = 0; b < n_rows; ++b)
             scores[(size_t)b * layer->units + m] =
                 score(z[(size_t)b * kernels->panel_columns] - u.mean, &u);
@@ -296,64 +282,43 @@ static uint16_t best_class(const int32_t *scores, uint32_t n_classes) {
     return (uint16_t)best;
 }
 
-/* A product of values: features, or ReLU activations. */
-static void multiply_values(const binnet_model *model, const view *v, binnet_gemm *gemm) {
-    gemm->step = 1;
-    gemm->signs = 1;
-    gemm->selector = (binnet_selector){model->bytes + v->low, v->row_bytes, 1};
-    gemm->high = model->weights == BINNET_TERNARY ? model->bytes + v->high : NULL;
-    gemm->n_digits = 1;
-    gemm->n_columns = v->units;
-    gemm->depth = v->fan_in;
-    gemm->epilogue = sign_rows;
-    binnet_gemm_run(gemm);
-}
-
-static void multiply_signs(const binnet_model *model, const view *v, const binnet_gemm *like,
-                           binnet_signs input) {
-    const uint8_t *high = model->weights == BINNET_TERNARY ? model->bytes + v->high : NULL;
-    const binnet_xnor_gemm gemm = {.kernels = model->kernels,
-                                   .a = input,
-                                   .w = {model->bytes + v->low, high, v->row_bytes},
-                                   .n_rows = like->n_rows,
-                                   .n_columns = v->units,
-                                   .n_bits = v->fan_in,
-                                   .sums = like->sums,
-                                   .epilogue = sign_columns,
-                                   .context = like->context,
-                                   .scratch = like->scratch,
-                                   .scratch_bytes = like->scratch_bytes};
-    binnet_xnor_gemm_run(&gemm);
-}
-
 /* Rows to scores, through all layers. */
 static void run(const binnet_model *model, const uint8_t *x, uint32_t n_rows, int32_t *scores,
                 uint8_t *scratch, const regions *r) {
     int32_t *sums = (int32_t *)(void *)scratch;
-    view v = before_layers(model);
-    sign_job job = {.model = model, .layer = &v, .n_rows = n_rows};
+    view v;
+    first_layer(model, &v);
+    sign_job job = {.model = model, .layer = &v};
     binnet_gemm gemm = {.kernels = model->kernels,
                         .values = x,
                         .stride = model->n_features,
+                        .step = 1,
+                        .signs = 1,
+                        .selector = {.by_column = 1},
+                        .n_digits = 1,
                         .n_rows = n_rows,
+                        .epilogue = make_signs,
                         .context = &job,
                         .panels = scratch + r->panels,
                         .scratch = scratch + r->tables,
-                        .scratch_bytes = (size_t)(r->scores - r->tables)};
+                        .scratch_bytes = r->scores - r->tables};
     for (uint32_t i = 0; i < model->n_layers; ++i) {
         uint8_t *activation = scratch + r->activations[i & 1];
-        const binnet_signs input = {job.bits, NULL, job.stride};
-        v = next_layer(model, &v);
+        next_layer(model, &v);
+        gemm.selector.bits = model->bytes + v.low;
+        gemm.selector.stride = v.row_bytes;
+        if (v.ternary) gemm.high = model->bytes + v.high;
+        gemm.n_columns = v.units;
+        gemm.depth = v.fan_in;
         gemm.sums = v.to_signs ? NULL : sums;
         if (v.to_signs) {
             job.bits = activation;
             job.stride = activation_bytes(model, v.units);
             memset(activation, 0, n_rows * job.stride);
         }
-        if (v.from_signs)
-            multiply_signs(model, &v, &gemm, input);
-        else
-            multiply_values(model, &v, &gemm);
+        (v.from_signs ? binnet_xnor_run : binnet_gemm_run)(&gemm);
+        gemm.a.low = activation;
+        gemm.a.stride = job.stride;
         if (i + 1 == model->n_layers || v.to_signs) continue;
         activate(model, &v, sums, n_rows, activation);
         gemm.values = activation;

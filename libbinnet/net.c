@@ -72,7 +72,8 @@ static void plan_passes(binnet_net *net, const binnet_config *config, binnet_pla
         if (place) net->layers[i].activation = place;
     }
     /* The more columns, the fewer times tables of sums are made: an eighth of the weights' memory. */
-    const size_t share = n_weights / (16 * (size_t)batch) & ~(size_t)(BINNET_UNIT_BLOCK - 1);
+    const size_t share =
+        (size_t)binnet_quotient(n_weights >> 4, batch) & ~(size_t)(BINNET_UNIT_BLOCK - 1);
     const size_t columns = most(share, net->kernels->z_columns);
     net->z_columns = columns < widest ? (uint32_t)columns : widest;
     net->z =
@@ -126,7 +127,7 @@ static void plan_net(binnet_net *net, const binnet_config *config, binnet_planne
     net->peaks = binnet_plan(planner, net->parallel.n_workers, sizeof *net->peaks);
     net->panels = binnet_plan(planner, 1, panels);
     size_t scratch = binnet_gemm_scratch(k, deepest);
-    if (signs) scratch = most(scratch, binnet_xnor_gemm_scratch(k, 0, deepest));
+    if (signs) scratch = most(scratch, binnet_xnor_scratch(k, 0, deepest));
     net->scratch = binnet_plan(planner, net->parallel.n_workers, scratch);
     net->scratch_bytes = scratch;
 }
@@ -173,12 +174,16 @@ static void set_targets(binnet_net *net, const uint32_t *counts) {
     const uint32_t n_classes = binnet_output_layer(net)->units;
     uint64_t total = 0;
     for (uint32_t k = 0; k < n_classes; ++k) total += counts ? counts[k] : 1u;
-    int32_t halvings = 0;
-    while (total >> halvings > 0xffff) ++halvings;
-    const uint64_t n = total >> halvings ? total >> halvings : 1;
+    uint32_t halvings = 0;
+    for (; total > 0xffff; total >>= 1) ++halvings;
+    const uint32_t n = total ? (uint32_t)total : 1;
     for (uint32_t k = 0; k < n_classes; ++k) {
-        const uint64_t c = (uint64_t)(counts ? counts[k] : 1u) >> halvings;
-        const uint32_t target = root((uint32_t)(9216 * c * (n - c) / (n * n)));
+        const uint32_t count = counts ? counts[k] : 1u, c = halvings < 32 ? count >> halvings : 0;
+        const uint64_t v = (uint64_t)(c * (n - c)) << 10; /* p (1 - p) = v / n² / 2^10 */
+        uint64_t eight = v << 3;
+        BINNET_KEEP(eight);
+        const uint32_t target =
+            root((uint32_t)binnet_quotient(eight + v, n * n)); /* 9216 = 9 · 2^10 */
         net->targets[k] = (uint8_t)(target < 2 ? 2 : target);
     }
     binnet_output_layer(net)->target = net->targets;
@@ -193,6 +198,7 @@ binnet_status binnet_net_init(binnet_net **net, void *arena, size_t n_bytes,
     if ((uintptr_t)arena % BINNET_ALIGNMENT != 0) return BINNET_ERR_ALIGNMENT;
     if (n_bytes < needed) return BINNET_ERR_BUFFER_SIZE;
     binnet_net *n = arena;
+    memset(arena, 0, needed);
     start_net(n, config, arena);
     set_targets(n, config->class_counts);
     for (uint32_t i = 0; i < n->n_layers; ++i) n->layers[i].type->init(n, &n->layers[i]);
@@ -241,8 +247,10 @@ binnet_status binnet_net_train_step(binnet_net *net, const uint8_t *x, const uin
 uint32_t binnet_net_step(const binnet_net *net) { return net->step; }
 
 uint32_t binnet_rate_exponent(uint32_t first, uint32_t last, uint32_t step, uint32_t n_steps) {
+    uint64_t steps = 0; /* (last - first + 1) · step */
     if (step >= n_steps) return last;
-    return first + (uint32_t)((uint64_t)(last - first + 1) * step / n_steps);
+    for (uint32_t h = first; h <= last; ++h) steps += step;
+    return first + (uint32_t)binnet_quotient(steps, n_steps);
 }
 
 binnet_status binnet_net_calibrate(binnet_net *net, const uint8_t *x, uint32_t n_rows) {

@@ -69,7 +69,10 @@ void binnet_norm_forward(const binnet_net *net, binnet_layer_state *layer, const
     for (uint32_t u = 0; u < n; ++u) {
         BINNET_COUNT(SHIFTS, 2);
         BINNET_COUNT(ADDITIONS, 1);
-        const int64_t twenty = (total[u] << 4) + (total[u] << 2); /* 16 · 5/4 */
+        const int64_t two = total[u] + total[u], four = two + two, eight = four + four;
+        int64_t sixteen = eight + eight;
+        BINNET_KEEP(sixteen);
+        const int64_t twenty = sixteen + four; /* 16 · 5/4 */
         const uint32_t s = (uint32_t)binnet_divide(twenty, n_rows);
         const uint32_t s16 = s < 16 ? 16 : s;
         layer->scale[first + u] = binnet_two_power(target_of(layer, first + u), s16);
@@ -104,8 +107,10 @@ int32_t binnet_norm_backward(const binnet_net *net, binnet_layer_state *layer, u
     total_error(net->training->gradients, job, n, total);
     for (uint32_t u = 0; u < n; ++u) {
         BINNET_COUNT(ADDITIONS, 3);
-        const int64_t twice = total[u] + total[u];
-        const int64_t fourth = binnet_divide(twice + twice + total[u], (int64_t)n_rows << 2);
+        const int64_t two = total[u] + total[u];
+        int64_t four = two + two;
+        BINNET_KEEP(four);
+        const int64_t fourth = binnet_divide(four + total[u], n_rows << 2);
         slope[u] = (int32_t)binnet_divide(fourth, target_of(layer, first + u));
     }
     total_error(net->training->centre, job, n, total);

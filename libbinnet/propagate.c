@@ -30,7 +30,7 @@ typedef struct job {
 } job;
 
 /* So many rows are drawn at a time, since a vector of random bytes may be of two. */
-enum { ROWS = 2, STRIP = 256, ROWS_OF_TASK = 16 };
+enum { ROWS = 2, STRIP = 64, ROWS_OF_TASK = 16 };
 
 /* Bits of columns [first, first + n) of up to ROWS rows, set where a random number is below the chance. */
 static void draw(const job *j, uint8_t *plane, uint32_t row, uint32_t n_rows, uint32_t first,
@@ -61,7 +61,6 @@ static void split(const binnet_layer_state *layer, uint32_t row) {
         high[i] = (uint8_t)((sign | ~nonzero) & 255u);
     }
     if (used) high[start + n - 1] = (uint8_t)(high[start + n - 1] & ((1u << used) - 1u));
-    memset(high + start + n, 0, layer->bits_stride - n);
 }
 
 static void draw_rows(void *context, uint32_t task, uint32_t worker) {
@@ -77,11 +76,7 @@ static void draw_rows(void *context, uint32_t task, uint32_t worker) {
             draw(j, layer->high ? layer->high : layer->low, row, n_rows, n,
                  left < STRIP ? left : STRIP);
         }
-        for (uint32_t i = 0; i < n_rows; ++i) {
-            const size_t at = (row + i) * layer->bits_stride, used = (layer->fan_in + 7) >> 3;
-            memset(layer->low + at + used, 0, layer->bits_stride - used);
-            if (layer->high) split(layer, row + i);
-        }
+        for (uint32_t i = 0; layer->high && i < n_rows; ++i) split(layer, row + i);
     }
 }
 

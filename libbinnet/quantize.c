@@ -2,11 +2,29 @@
  * SPDX-License-Identifier: BSD-3-Clause */
 #include "internal.h"
 
-int64_t binnet_divide(int64_t n, int64_t d) {
+uint64_t binnet_quotient(uint64_t n, uint32_t d) {
+#if SIZE_MAX > 0xffffffffu
+    return n / d;
+#else
+    uint32_t rest = 0; /* where it is a call of a kilobyte, bit by bit */
+    for (uint32_t i = 0; i < 64; ++i) {
+        const uint32_t carry = rest >> 31;
+        rest = rest << 1 | (uint32_t)(n >> 63);
+        n += n;
+        if (carry || rest >= d) {
+            rest -= d;
+            ++n;
+        }
+    }
+    return n;
+#endif
+}
+
+int64_t binnet_divide(int64_t n, uint32_t d) {
     BINNET_COUNT(DIVISIONS, 1);
     const int64_t twice = n + n + d;
-    const int64_t whole = twice / (d + d);
-    return whole - (twice < 0 && twice % (d + d) != 0); /* C truncates, the rule floors */
+    const uint64_t down = twice < 0 ? ~(uint64_t)0 : 0; /* floor(-n) is -1 - floor(n - 1) */
+    return (int64_t)(binnet_quotient((uint64_t)twice ^ down, d + d) ^ down);
 }
 
 binnet_scale binnet_two_power(uint32_t target, uint32_t s16) {
@@ -21,7 +39,7 @@ binnet_scale binnet_two_power(uint32_t target, uint32_t s16) {
     BINNET_COUNT(DIVISIONS, 1);
     BINNET_COUNT(SHIFTS, 3);
     const int32_t v = binnet_bitlen(s16) > 16 ? binnet_bitlen(s16) - 16 : 0;
-    const uint32_t quotient = (target << 24) / (s16 >> v);
+    const uint32_t quotient = (uint32_t)binnet_quotient(target << 24, s16 >> v);
     const int32_t length = binnet_bitlen(quotient);
     const uint32_t mantissa = length > 16 ? quotient >> (length - 16) : quotient << (16 - length);
     size_t i = 0;
@@ -42,8 +60,8 @@ void binnet_split_digits(uint8_t *planes, size_t plane_bytes, const uint8_t *val
                          uint32_t n_digits) {
     for (uint32_t i = 0; i < n; i += 8, ++planes) {
         uint64_t bytes = 0;
-        for (uint32_t j = 0; j < 8 && i + j < n; ++j) bytes |= (uint64_t)values[i + j] << (8 * j);
-        for (uint32_t d = 0; d < n_digits; ++d)
-            planes[d * plane_bytes] = gather(bytes >> d & 0x0101010101010101u);
+        for (uint32_t j = 8; j-- > 0;) bytes = bytes << 8 | (i + j < n ? values[i + j] : 0);
+        for (uint32_t d = 0; d < n_digits; ++d, bytes >>= 1)
+            planes[d * plane_bytes] = gather(bytes & 0x0101010101010101u);
     }
 }

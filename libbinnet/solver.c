@@ -13,50 +13,28 @@ binnet_rule binnet_sgd_rule(int32_t exponent, uint32_t rate_exponent, int32_t fu
 }
 
 binnet_momentum_rule binnet_adamax_rule(const binnet_net *net, int32_t unit, uint32_t rate_exponent,
-                                        int32_t shift, int32_t limit) {
+                                        int32_t shift) {
     /* 1 / (1 - (7/8)^t), step t being net->step + 1, as the nearest power of two. */
     const int32_t correction = net->step == 0 ? 3 : net->step < 3 ? 2 : net->step < 9 ? 1 : 0;
     const binnet_momentum_rule rule = {binnet_clamp(unit, -40, 40),
-                                       (int32_t)rate_exponent + shift - correction, limit};
+                                       (int32_t)rate_exponent + shift - correction};
     return rule;
-}
-
-enum { BIAS_LIMIT = 24576 }; /* 3 standard deviations */
-
-static void sgd_biases(binnet_layer_state *layer, binnet_rng rng, uint32_t rate_exponent) {
-    /* A full step is 2^14 / 256 = 64 activation units at rate 1: twice the rate, in sigmas. */
-    const binnet_rule rule = binnet_sgd_rule(layer->bias_exponent, rate_exponent, 14);
-    uint8_t random[8];
-    int32_t largest = 0;
-    for (uint32_t u = 0; u < layer->units; ++u) {
-        const int32_t g = layer->bias_gradient[u];
-        if (binnet_abs(g) > largest) largest = binnet_abs(g);
-        if (!rule.apply) continue;
-        if ((u & 7) == 0) binnet_rng_blocks(&rng, 0, u >> 3, 1, random);
-        BINNET_COUNT(ADDITIONS, 1);
-        const int32_t step =
-            binnet_stochastic(binnet_clamp(g, -rule.limit, rule.limit), rule.shift, random[u & 7]);
-        layer->bias[u] = (int16_t)binnet_clamp(layer->bias[u] - step, -BIAS_LIMIT, BIAS_LIMIT);
-    }
-    if (largest > 0) layer->bias_exponent = binnet_bitlen((uint32_t)largest) - 1;
 }
 
 void binnet_update_biases(const binnet_net *net, binnet_layer_state *layer,
                           uint32_t rate_exponent) {
-    const binnet_rng rng =
-        binnet_rng_stream(net->seed, BINNET_RANDOM_BIAS_UPDATE, layer->index, net->step);
-    if (net->method.solver == BINNET_SGD) {
-        sgd_biases(layer, rng, rate_exponent);
-        return;
-    }
     const binnet_update update = {
-        .momentum_rule = binnet_adamax_rule(net, net->error_unit, rate_exponent, 1, BIAS_LIMIT),
+        /* A full step is 2^14 / 256 = 64 activation units at rate 1: twice the rate, in sigmas. */
+        .rule = binnet_sgd_rule(layer->bias_exponent, rate_exponent, 14),
+        .momentum_rule = binnet_adamax_rule(net, net->error_unit, rate_exponent, 1),
+        .limit = 24576, /* 3 standard deviations */
         .n_rows = 1,
         .n_columns = layer->units,
         .latent = layer->bias,
         .momentum = layer->bias_momentum,
         .log_scale = layer->bias_log_scale,
         .gradient = layer->bias_gradient,
-        .rng = rng};
-    net->training->update(&update);
+        .rng = binnet_rng_stream(net->seed, BINNET_RANDOM_BIAS_UPDATE, layer->index, net->step)};
+    const uint32_t largest = net->training->update(&update);
+    if (largest > 0) layer->bias_exponent = binnet_bitlen(largest) - 1;
 }

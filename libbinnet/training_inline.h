@@ -176,6 +176,7 @@ BINNET_INLINE void binnet_inline_chances(uint8_t *restrict chance, const int16_t
 
 /* Bits of |g| < 2^30, without branches. */
 BINNET_INLINE int32_t binnet_lane_bitlen(int32_t g) {
+#if SIZE_MAX > 0xffffffffu
     int32_t a = binnet_abs(g), n = 0;
 #define BINNET_HALVE(half)                                                                         \
     {                                                                                              \
@@ -193,6 +194,9 @@ BINNET_INLINE int32_t binnet_lane_bitlen(int32_t g) {
 #undef BINNET_HALVE
     BINNET_COUNT(ADDITIONS, 1);
     return n + a;
+#else
+    return binnet_bitlen((uint32_t)binnet_abs(g)); /* no vectors there */
+#endif
 }
 
 /* v · 2^-k rounded half up, within ±32767; -15 <= k <= 30, and the result of a left shift fits. */
@@ -210,7 +214,7 @@ BINNET_INLINE void binnet_inline_adamax_row(int16_t *restrict latent, int16_t *r
                                             int16_t *restrict log_scale,
                                             const int32_t *restrict gradient,
                                             const uint8_t *restrict random, uint32_t n,
-                                            binnet_momentum_rule rule) {
+                                            binnet_momentum_rule rule, int32_t limit) {
     for (uint32_t i = 0; i < n; ++i) {
         BINNET_COUNT(SHIFTS, 1);
         BINNET_COUNT(ADDITIONS, 11);
@@ -228,7 +232,7 @@ BINNET_INLINE void binnet_inline_adamax_row(int16_t *restrict latent, int16_t *r
         const int32_t step = binnet_stochastic(next, rule.shift, random[i]);
         log_scale[i] = (int16_t)scale;
         momentum[i] = (int16_t)next;
-        latent[i] = (int16_t)binnet_clamp(latent[i] - step, -rule.limit, rule.limit);
+        latent[i] = (int16_t)binnet_clamp(latent[i] - step, -limit, limit);
     }
 }
 
@@ -245,14 +249,14 @@ BINNET_INLINE void binnet_inline_signs(uint8_t *bits, const int16_t *latent, uin
 BINNET_INLINE uint32_t binnet_inline_sgd_row(int16_t *restrict latent,
                                              const int32_t *restrict gradient,
                                              const uint8_t *restrict random, uint32_t n,
-                                             binnet_rule rule) {
+                                             binnet_rule rule, int32_t limit) {
     uint32_t largest = 0;
     for (uint32_t i = 0; i < n; ++i) largest |= (uint32_t)binnet_abs(gradient[i]);
     for (uint32_t i = 0; rule.apply && i < n; ++i) {
         BINNET_COUNT(ADDITIONS, 1);
         const int32_t g = binnet_clamp(gradient[i], -rule.limit, rule.limit);
         const int32_t step = binnet_stochastic(g, rule.shift, random[i]);
-        latent[i] = (int16_t)binnet_clamp(latent[i] - step, -32767, 32767);
+        latent[i] = (int16_t)binnet_clamp(latent[i] - step, -limit, limit);
     }
     return largest;
 }
@@ -262,7 +266,7 @@ typedef void (*binnet_random)(uint8_t *, const binnet_rng *, uint32_t, uint32_t,
 
 /* Rows of either solver, with the table's own random bytes. Returns what `update` does. */
 BINNET_INLINE uint32_t binnet_inline_solve(const binnet_update *t, binnet_random random_rows) {
-    enum { STRIP = 256 };
+    enum { STRIP = 64 };
     const int adamax = t->momentum != NULL;
     uint32_t largest = 0;
     for (uint32_t m = 0; m < t->n_rows; ++m)
@@ -276,9 +280,10 @@ BINNET_INLINE uint32_t binnet_inline_solve(const binnet_update *t, binnet_random
                             (count + 7) >> 3);
             if (adamax)
                 binnet_inline_adamax_row(t->latent + at, t->momentum + at, t->log_scale + at,
-                                         gradient, random, count, t->momentum_rule);
+                                         gradient, random, count, t->momentum_rule, t->limit);
             else
-                largest |= binnet_inline_sgd_row(t->latent + at, gradient, random, count, t->rule);
+                largest |= binnet_inline_sgd_row(t->latent + at, gradient, random, count, t->rule,
+                                                 t->limit);
             if (t->bits && (adamax || t->rule.apply))
                 binnet_inline_signs(t->bits + m * t->bits_stride + (n >> 3), t->latent + at, count);
         }

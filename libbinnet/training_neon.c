@@ -42,7 +42,7 @@ BINNET_INLINE int32x4_t steps(int32x4_t g, const binnet_rule *rule, uint16x4_t r
 }
 
 static uint32_t update(const binnet_update *t) {
-    if (t->momentum) return wide_update(t);
+    if (t->momentum || !t->bits) return wide_update(t);
     const uint16x8_t bit = vmovl_u8(vcreate_u8(0x8040201008040201u));
     const uint32_t whole = t->n_columns & ~7u;
     uint32x4_t largest = vdupq_n_u32(0);

@@ -26,6 +26,11 @@ uint32_t binnet_get32(const uint8_t *p) {
     return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }
 
+int32_t binnet_get_signed(const uint8_t *p) {
+    const uint32_t v = binnet_get32(p);
+    return v < 0x80000000u ? (int32_t)v : -(int32_t)(~v) - 1;
+}
+
 uint64_t binnet_get64(const uint8_t *p) {
     return binnet_get32(p) | (uint64_t)binnet_get32(p + 4) << 32;
 }

@@ -3,160 +3,89 @@
  * SPDX-License-Identifier: BSD-3-Clause */
 #include "internal.h"
 
-/* STRIP rows meet all panels: a strip, a panel and the strip's product share the first-level cache. */
-enum { STRIP = 8 };
-
 static uint32_t min32(uint32_t a, uint32_t b) { return a < b ? a : b; }
 static uint32_t words_of(uint32_t n_bits) { return (uint32_t)(binnet_row_bytes(n_bits) / 8); }
 
-void binnet_pack_panels(binnet_word *panel, size_t width, const uint8_t *b, size_t b_stride,
-                        size_t n_columns, size_t n_words) {
-    for (size_t column = 0; column < n_columns; column += width, panel += n_words * width) {
-        const size_t n = n_columns - column < width ? n_columns - column : width;
-        if (n < width) memset(panel, 0, n_words * width * sizeof *panel);
-        for (size_t j = 0; j < n; ++j, b += b_stride)
-            for (size_t w = 0; w < n_words; ++w)
-                memcpy(&panel[w * width + j], b + 8 * w, 8); /* of any alignment */
-    }
-}
-
-void binnet_xnor_strips(const binnet_kernels *kernels, const binnet_xnor *whole,
-                        size_t panel_stride) {
-    const uint32_t width = kernels->xnor_columns;
-    binnet_xnor tile = *whole;
-    for (uint32_t row = 0; row < whole->n_rows; row += STRIP) {
-        tile.a = whole->a + row * whole->a_stride;
-        tile.n_rows = min32(whole->n_rows - row, STRIP);
-        tile.panel = whole->panel;
-        for (uint32_t column = 0; column < whole->n_columns; column += width) {
-            tile.product = whole->product + row * whole->product_stride + column;
-            tile.n_columns = min32(whole->n_columns - column, width);
-            kernels->xnor(&tile);
-            tile.panel += panel_stride;
-        }
-    }
-}
-
-/* ---- Blocks of columns ---------------------------------------------------------------------- */
-
-/* Where a block's sums are. */
-typedef struct place {
-    int32_t *sums;
-    size_t row_step;
-    size_t panel_step; /* of panel_columns columns */
-} place;
-
-/* With so few rows, packing weights would cost more than it saves. */
-static int is_few(const binnet_xnor_gemm *g) { return g->n_rows <= 4; }
-
-/* Columns that are copied at a time: packed, or to where they are aligned. */
-static uint32_t block_columns(const binnet_kernels *k) {
-    return k->xnor_columns > 1 ? BINNET_XNOR_COLUMNS : 1;
-}
-
-size_t binnet_xnor_gemm_scratch(const binnet_kernels *k, uint32_t n_rows, uint32_t n_bits) {
-    const size_t words = min32(words_of(n_bits), BINNET_XNOR_WORDS) * block_columns(k);
+size_t binnet_xnor_scratch(const binnet_kernels *k, uint32_t n_rows, uint32_t n_bits) {
+    /* Of weights that are copied: packed, or one column after the other to where it is aligned. */
+    const uint32_t n_columns = k->xnor_packed ? k->panel_columns : 1;
+    const size_t words = min32(words_of(n_bits), BINNET_XNOR_WORDS) * n_columns;
     return binnet_area(1, words * 8 + n_rows * BINNET_XNOR_COLUMNS * sizeof(int32_t), k->alignment);
 }
 
-/* A plane's words from word w on. */
-static const uint8_t *plane(const binnet_signs *s, uint32_t high, size_t row, uint32_t w) {
-    return (high ? s->high : s->low) + row * s->stride + 8 * (size_t)w;
-}
-
-/* One plane of all rows against one of up to block_columns columns. */
-static void multiply_many(const binnet_xnor_gemm *g, const place *to, binnet_xnor tile,
-                          const uint8_t *a, const uint8_t *w, uint32_t n, uint8_t *operand) {
-    const uint32_t width = g->kernels->xnor_columns, panel_columns = g->kernels->panel_columns;
-    const size_t panel_stride = (size_t)tile.n_words * width;
-    binnet_word *panels = (binnet_word *)(void *)operand;
-    binnet_pack_panels(panels, width, w, g->w.stride, n, tile.n_words);
-    tile.a = (const binnet_word *)(const void *)a;
-    tile.a_stride = g->a.stride / 8;
-    tile.n_rows = g->n_rows;
-    tile.product_stride = to->row_step;
-    for (uint32_t c = 0; c < n; c += panel_columns) {
-        tile.product = to->sums + c / panel_columns * to->panel_step;
-        tile.n_columns = min32(n - c, panel_columns);
-        tile.panel = panels + c / width * panel_stride;
-        binnet_xnor_strips(g->kernels, &tile, panel_stride);
-    }
-}
-
-static void multiply_few(const binnet_xnor_gemm *g, const place *to, binnet_xnor tile,
-                         const uint8_t *a, const uint8_t *w, uint32_t n, uint8_t *operand) {
-    const uint32_t panel_columns = g->kernels->panel_columns;
-    tile.a = (const binnet_word *)(const void *)w;
-    tile.a_stride = g->w.stride / 8;
-    if ((uintptr_t)w % 8 != 0) {
-        binnet_pack_panels((binnet_word *)(void *)operand, 1, w, g->w.stride, n, tile.n_words);
-        tile.a = (const binnet_word *)(void *)operand;
-        tile.a_stride = tile.n_words;
-    }
-    tile.product_stride = 1;
-    for (uint32_t b = 0; b < g->n_rows; ++b, a += g->a.stride) {
-        tile.panel = (const binnet_word *)(const void *)a;
-        for (uint32_t c = 0; c < n; c += panel_columns) {
-            binnet_xnor part = tile;
-            part.a += c * tile.a_stride;
-            part.n_rows = min32(n - c, panel_columns);
-            part.product = to->sums + c / panel_columns * to->panel_step + b * to->row_step;
-            g->kernels->xnor_row(&part);
+void binnet_xnor_by_row(const binnet_kernels *k, const binnet_xnor *whole, const uint8_t *w,
+                        size_t stride, uint8_t *operand) {
+    binnet_xnor tile = *whole;
+    if ((uintptr_t)w % 8 == 0) {
+        tile.a = (const binnet_word *)(const void *)w;
+        tile.a_stride = stride / 8;
+        tile.n_rows = whole->n_columns;
+        tile.product_stride = 1;
+        tile.panel = whole->a;
+        for (uint32_t b = 0; b < whole->n_rows; ++b, tile.panel += whole->a_stride) {
+            k->xnor_row(&tile);
+            tile.product += whole->product_stride;
         }
+        return;
+    }
+    tile.panel = (const binnet_word *)(const void *)operand;
+    for (uint32_t c = 0; c < whole->n_columns; ++c, w += stride, ++tile.product) {
+        memcpy(operand, w, whole->n_words * (size_t)8);
+        k->xnor_row(&tile);
     }
 }
 
 /* Sums of two or four products to what they are twice or four times of. */
-static void halve(const binnet_xnor_gemm *g, const place *to, uint32_t n, int32_t halvings) {
-    const uint32_t panel_columns = g->kernels->panel_columns;
-    for (uint32_t c = 0; c < n; c += panel_columns)
-        for (uint32_t b = 0; b < g->n_rows; ++b) {
-            int32_t *sum = to->sums + c / panel_columns * to->panel_step + b * to->row_step;
-            for (uint32_t i = 0; i < min32(n - c, panel_columns); ++i)
-                sum[i] = binnet_floor_shift(sum[i], halvings);
+static void halve(const binnet_xnor *tile, int32_t halvings) {
+    for (uint32_t b = 0; b < tile->n_rows; ++b)
+        for (uint32_t i = 0; i < tile->n_columns; ++i) {
+            int32_t *sum = tile->product + b * tile->product_stride + i;
+            *sum = binnet_floor_shift(*sum, halvings);
         }
 }
 
 static void block_task(void *context, uint32_t task, uint32_t worker) {
-    const binnet_xnor_gemm *g = context;
-    const uint32_t first = task * BINNET_XNOR_COLUMNS, n_words = words_of(g->n_bits);
-    const uint32_t n = min32(g->n_columns - first, BINNET_XNOR_COLUMNS);
-    const uint32_t a_planes = g->a.high ? 2 : 1, planes = a_planes * (g->w.high ? 2 : 1);
+    const binnet_gemm *g = context;
+    const binnet_kernels *k = g->kernels;
+    const uint32_t n_words = words_of(g->depth), step = k->panel_columns;
+    const uint32_t first = task * BINNET_XNOR_COLUMNS;
+    const uint32_t end = first + min32(g->n_columns - first, BINNET_XNOR_COLUMNS);
+    const uint32_t planes = (g->a.high ? 2u : 1u) << (g->high ? 1 : 0);
     uint8_t *scratch = g->scratch + worker * g->scratch_bytes;
-    const uint32_t panel_columns = g->kernels->panel_columns;
-    place whole;
-    if (g->sums) {
-        whole.row_step = panel_columns;
-        whole.panel_step = (size_t)g->n_rows * panel_columns;
-        whole.sums = g->sums + first / panel_columns * whole.panel_step;
-    } else {
-        whole.row_step = BINNET_XNOR_COLUMNS;
-        whole.panel_step = panel_columns;
-        whole.sums = (int32_t *)(void *)scratch;
-        scratch += (size_t)g->n_rows * BINNET_XNOR_COLUMNS * sizeof(int32_t);
-    }
-    const uint32_t step = block_columns(g->kernels);
-    for (uint32_t c = 0; c < n; c += step) {
-        place to = whole;
-        to.sums += c / panel_columns * to.panel_step + c % panel_columns;
-        for (uint32_t w = 0; w < n_words; w += BINNET_XNOR_WORDS)
-            for (uint32_t p = 0; p < planes; ++p) {
-                binnet_xnor tile;
-                tile.n_words = min32(n_words - w, BINNET_XNOR_WORDS);
-                tile.n_bits = (int32_t)min32(g->n_bits - w * 64, 64 * BINNET_XNOR_WORDS);
-                tile.add = w > 0 || p > 0;
-                (is_few(g) ? multiply_few : multiply_many)(
-                    g, &to, tile, plane(&g->a, p & (a_planes - 1), 0, w),
-                    plane(&g->w, p / a_planes, first + c, w), min32(n - c, step), scratch);
+    int32_t *sums = (int32_t *)(void *)scratch;
+    binnet_xnor tile;
+    tile.a_stride = g->a.stride / 8;
+    tile.n_rows = g->n_rows;
+    tile.product_stride = g->sums ? k->panel_columns : BINNET_XNOR_COLUMNS;
+    if (!g->sums) scratch += (size_t)g->n_rows * BINNET_XNOR_COLUMNS * sizeof(int32_t);
+    for (uint32_t c = first; c < end; c += step) {
+        tile.n_columns = min32(end - c, step);
+        tile.product = g->sums ? g->sums + binnet_sum_index(k, g->n_rows, c) : sums + (c - first);
+        tile.add = 0;
+        for (uint32_t word = 0; word < n_words; word += BINNET_XNOR_WORDS)
+            for (uint32_t p = 0; p < planes; ++p, tile.add = 1) {
+                const uint8_t *a = p & 1 && g->a.high ? g->a.high : g->a.low;
+                const uint8_t *w = p && (p & 2 || !g->a.high) ? g->high : g->selector.bits;
+                tile.a = (const binnet_word *)(const void *)a + word;
+                tile.n_words = min32(n_words - word, BINNET_XNOR_WORDS);
+                tile.n_bits = (int32_t)min32(g->depth - word * 64, 64 * BINNET_XNOR_WORDS);
+                /* With few rows, packing weights would cost more than it saves. */
+                (k->xnor_packed && g->n_rows > 4 ? k->xnor_packed : binnet_xnor_by_row)(
+                    k, &tile, w + c * g->selector.stride + 8 * (size_t)word, g->selector.stride,
+                    scratch);
             }
+        if (planes > 1) halve(&tile, planes > 2 ? 2 : 1);
     }
-    if (planes > 1) halve(g, &whole, n, planes > 2 ? 2 : 1);
-    if (!g->sums) g->epilogue(g->context, whole.sums, first, n);
+    if (!g->sums) {
+        const binnet_result result = {sums,  BINNET_XNOR_COLUMNS, 0,     g->n_rows,
+                                      first, end - first,         worker};
+        g->epilogue(g->context, &result);
+    }
 }
 
-void binnet_xnor_gemm_run(const binnet_xnor_gemm *g) {
-    assert(binnet_xnor_gemm_scratch(g->kernels, g->sums ? 0 : g->n_rows, g->n_bits) <=
-           g->scratch_bytes);
+void binnet_xnor_run(const binnet_gemm *g) {
+    BINNET_ASSERT(binnet_xnor_scratch(g->kernels, g->sums ? 0 : g->n_rows, g->depth) <=
+                  g->scratch_bytes);
     binnet_run(g->parallel, (g->n_columns + BINNET_XNOR_COLUMNS - 1) / BINNET_XNOR_COLUMNS,
                block_task, (void *)(uintptr_t)g);
 }

@@ -95,8 +95,8 @@ typedef struct store {
 static void keep(void *context, const binnet_result *r) {
     const store *s = context;
     for (uint32_t i = 0; i < r->n_rows; ++i)
-        memcpy(s->sums + (size_t)(r->first_row + i) * s->n_columns, r->sums + i * r->stride,
-               s->n_columns * sizeof *s->sums);
+        memcpy(s->sums + (size_t)(r->first_row + i) * s->n_columns + r->first_column,
+               r->sums + i * r->stride, r->n_columns * sizeof *s->sums);
 }
 
 static int is_set(const binnet_selector *s, uint32_t column, uint32_t k) {
@@ -183,7 +183,7 @@ static void test_product(const binnet_kernels *kernels, uint32_t n_rows, uint32_
                 sum += is_set(&selector, c, k) ? value : signs && !zero ? -value : 0;
             }
             const size_t row = i * (size_t)kernels->panel_columns;
-            equal &= sum == (direct ? binnet_sums_at(kernels, gemm.sums, n_rows, c)[row]
+            equal &= sum == (direct ? gemm.sums[binnet_sum_index(kernels, n_rows, c) + row]
                                     : product[(size_t)i * n_columns + c]);
         }
     expect(equal, kernels->name, int8 ? "int8 product" : "uint8 product", n_rows, n_columns, depth);
@@ -261,6 +261,7 @@ static void test_update(const binnet_kernels *kernels, uint32_t n_rows, uint32_t
         bits[i] = guard(n_rows * bits_stride);
         memset(bits[i].start, 0, n_rows * bits_stride);
         const binnet_update u = {.rule = rule,
+                                 .limit = 32767,
                                  .n_rows = n_rows,
                                  .n_columns = n,
                                  .latent = (int16_t *)(void *)latent[i].start,
@@ -454,27 +455,13 @@ static int32_t entry(const planes *p, uint32_t row, uint32_t i) {
     return (p->low.start[at] >> i % 8 & 1) + (p->high.start[at] >> i % 8 & 1) - 1;
 }
 
-/* Finished columns of a product of signs. */
-typedef struct column_store {
-    int32_t *sums;
-    uint32_t n_rows, n_columns;
-} column_store;
-
-static void keep_columns(void *context, const int32_t *sums, uint32_t first, uint32_t n) {
-    const column_store *s = context;
-    for (uint32_t b = 0; b < s->n_rows; ++b)
-        memcpy(s->sums + (size_t)b * s->n_columns + first, sums + b * (size_t)BINNET_XNOR_COLUMNS,
-               n * sizeof *sums);
-}
-
 static void test_signs(const binnet_kernels *kernels, uint32_t n_rows, uint32_t n_columns,
                        uint32_t n_bits) {
     const binnet_parallel hook = {run_backwards, NULL, 3};
     const int a_zeros = draw(2) != 0, w_zeros = draw(2) != 0, direct = draw(2) != 0;
     const uint32_t n_workers = draw(2) ? 3 : 1;
     const size_t stride = binnet_bits_row_words(n_bits) * 8, offset = draw(2) ? draw(8) : 0;
-    const size_t scratch_bytes =
-        (size_t)binnet_xnor_gemm_scratch(kernels, direct ? 0 : n_rows, n_bits);
+    const size_t scratch_bytes = binnet_xnor_scratch(kernels, direct ? 0 : n_rows, n_bits);
     planes a = random_planes(n_rows, n_bits, a_zeros),
            w = random_planes(n_columns, n_bits, w_zeros);
     /* Weights may stand anywhere. */
@@ -484,27 +471,28 @@ static void test_signs(const binnet_kernels *kernels, uint32_t n_rows, uint32_t 
     guarded scratch = guard((n_workers * scratch_bytes + 63) & ~(size_t)63);
     guarded sums = guard(n_rows * (size_t)binnet_padded(kernels, n_columns) * sizeof(int32_t));
     int32_t *product = malloc((size_t)n_rows * n_columns * sizeof *product);
-    column_store store = {product, n_rows, n_columns};
-    const binnet_xnor_gemm gemm = {.kernels = kernels,
-                                   .parallel = n_workers > 1 ? &hook : NULL,
-                                   .a = {a.low.start, a_zeros ? a.high.start : NULL, stride},
-                                   .w = {low + offset, w_zeros ? high + offset : NULL, stride},
-                                   .n_rows = n_rows,
-                                   .n_columns = n_columns,
-                                   .n_bits = n_bits,
-                                   .sums = direct ? (int32_t *)(void *)sums.start : NULL,
-                                   .epilogue = keep_columns,
-                                   .context = &store,
-                                   .scratch = scratch.start,
-                                   .scratch_bytes = scratch_bytes};
-    binnet_xnor_gemm_run(&gemm);
+    store store = {product, n_columns};
+    const binnet_gemm gemm = {.kernels = kernels,
+                              .parallel = n_workers > 1 ? &hook : NULL,
+                              .a = {a.low.start, a_zeros ? a.high.start : NULL, stride},
+                              .selector = {low + offset, stride, 1},
+                              .high = w_zeros ? high + offset : NULL,
+                              .n_rows = n_rows,
+                              .n_columns = n_columns,
+                              .depth = n_bits,
+                              .sums = direct ? (int32_t *)(void *)sums.start : NULL,
+                              .epilogue = keep,
+                              .context = &store,
+                              .scratch = scratch.start,
+                              .scratch_bytes = scratch_bytes};
+    binnet_xnor_run(&gemm);
     int equal = 1;
     for (uint32_t b = 0; b < n_rows; ++b)
         for (uint32_t c = 0; c < n_columns; ++c) {
             int32_t sum = 0;
             for (uint32_t i = 0; i < n_bits; ++i) sum += entry(&a, b, i) * entry(&w, c, i);
             const size_t row = b * (size_t)kernels->panel_columns;
-            equal &= sum == (direct ? binnet_sums_at(kernels, gemm.sums, n_rows, c)[row]
+            equal &= sum == (direct ? gemm.sums[binnet_sum_index(kernels, n_rows, c) + row]
                                     : product[(size_t)b * n_columns + c]);
         }
     expect(equal, kernels->name, "product of signs", n_rows, n_columns, n_bits);
@@ -532,8 +520,8 @@ static void test_xnor_shapes(const binnet_kernels *kernels) {
 static void test_adamax(const binnet_kernels *kernels, uint32_t n_rows, uint32_t n) {
     const size_t n_weights = (size_t)n_rows * n, bits_stride = (n + 7) / 8;
     guarded gradient = guard(n_weights * sizeof(int32_t)), state[2][3], bits[2];
-    const binnet_momentum_rule rule = {(int32_t)draw(81) - 40, (int32_t)draw(20) - 3,
-                                       draw(2) ? 32767 : 24576};
+    const binnet_momentum_rule rule = {(int32_t)draw(81) - 40, (int32_t)draw(20) - 3};
+    const int32_t bound = draw(2) ? 32767 : 24576;
     for (size_t i = 0; i < n_weights; ++i) {
         const int32_t g = draw(8) ? (int32_t)(draw(1u << 30) >> draw(31)) : 0;
         ((int32_t *)(void *)gradient.start)[i] = draw(2) ? g : -g;
@@ -543,7 +531,7 @@ static void test_adamax(const binnet_kernels *kernels, uint32_t n_rows, uint32_t
         state[1][a] = guard(2 * n_weights);
         int16_t *values = (int16_t *)(void *)state[0][a].start;
         for (size_t i = 0; i < n_weights; ++i) {
-            const int32_t limit = a == 0 ? rule.limit : 32767;
+            const int32_t limit = a == 0 ? bound : 32767;
             if (draw(4) == 0) values[i] = (int16_t)(draw(2) ? limit : -limit);
             if (a < 2) values[i] = (int16_t)binnet_clamp(values[i], -limit, limit);
             if (a == 2 && draw(4) == 0) values[i] = (int16_t)(512 * ((int32_t)draw(128) - 64));
@@ -554,6 +542,7 @@ static void test_adamax(const binnet_kernels *kernels, uint32_t n_rows, uint32_t
     for (int i = 0; i < 2; ++i) {
         bits[i] = guard(n_rows * bits_stride);
         const binnet_update u = {.momentum_rule = rule,
+                                 .limit = bound,
                                  .momentum = (int16_t *)(void *)state[i][1].start,
                                  .log_scale = (int16_t *)(void *)state[i][2].start,
                                  .n_rows = n_rows,
