@@ -12,7 +12,7 @@ STRICT ?= 0
 VENV = build/venv
 BIN = $(VENV)/bin
 SOURCES = $(wildcard include/* libbinnet/* pybinnet/*.py pybinnet/*.[ch]) setup.py pyproject.toml VERSION
-C_FILES = $(wildcard include/*.h libbinnet/*.[ch] pybinnet/*.[ch] bench/*.c tests/c/*.[ch])
+C_FILES = $(wildcard include/*.h libbinnet/*.[ch] pybinnet/*.[ch] bench/*.c tests/c/*.[ch] tests/firmware/*.[ch])
 
 export STRICT
 export PIP_QUIET = 1
@@ -27,6 +27,7 @@ test: lint
 	    meson compile -C build/meson && \
 	    meson test -C build/meson --print-errorlogs
 	tests/run_cross.sh
+	$(BIN)/python tests/firmware/run.py
 	$(BIN)/python tests/check_no_float.py build/meson/libbinnet.a
 	cd build && venv/bin/pytest -c ../pyproject.toml ../tests/python pybinnet  # see CONTRIBUTING.md
 
