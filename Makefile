@@ -12,7 +12,7 @@ STRICT ?= 0
 VENV = build/venv
 BIN = $(VENV)/bin
 SOURCES = $(wildcard include/* libbinnet/* pybinnet/*.py pybinnet/*.[ch]) setup.py pyproject.toml VERSION
-C_FILES = $(wildcard include/*.h libbinnet/*.[ch] pybinnet/*.[ch] bench/*.c tests/c/*.[ch] tests/firmware/*.[ch])
+C_FILES = $(wildcard include/*.h libbinnet/*.[ch] pybinnet/*.[ch] bench/*.c bench/firmware/*.[ch] tests/c/*.[ch] tests/firmware/*.[ch])
 
 export STRICT
 export PIP_QUIET = 1

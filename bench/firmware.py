@@ -1,0 +1,239 @@
+"""Instructions of an inference and of a training step on a microcontroller, and of emlearn's.
+
+They are counted under QEMU, which does not know cycles: these are instructions, however long each
+takes on a chip. Needs arm-none-eabi-gcc, qemu-system-arm and the Python package emlearn.
+"""
+
+# SPDX-License-Identifier: BSD-3-Clause
+
+import argparse
+import json
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+import warnings
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from common import installed, output
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.neural_network import MLPClassifier
+
+from pybinnet import BinaryConnectClassifier, __version__
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "tests" / "firmware"))
+import targets
+import truth
+
+TICK = 40  # instructions
+BOARD = "mps2-an386"  # a Cortex-M4, which also runs the M0's instructions
+CHIPS = {
+    "M0": "-mcpu=cortex-m0",
+    "M4": "-mcpu=cortex-m4",
+    "M4F": "-mcpu=cortex-m4 -mfloat-abi=hard -mfpu=fpv4-sp-d16",  # with a float unit
+}
+LEVELS = "-Os", "-O2"
+METHODS = {
+    "pybinnet": {},
+    "pybinnet, ternary": {"weights": "ternary"},
+    "pybinnet, sign": {"activation": "sign"},
+}
+ROWS = {
+    "64-64-32-10": 100,
+    "784-128-10": 20,
+}  # counted: of the latter emlearn's nearly fill the clock
+STEPS = 5
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--json", type=output, metavar="FILE", help="write all of it there")
+    options = parser.parse_args()
+    if not installed("emlearn"):
+        return 1
+    with tempfile.TemporaryDirectory() as folder:
+        counter = Counter(Path(folder))
+        report = {
+            "command": shlex.join(["python", *sys.argv]),
+            "version": __version__,
+            "peers": {"emlearn": version("emlearn")},
+            "compiler": first_line("arm-none-eabi-gcc"),
+            "emulator": first_line("qemu-system-arm"),
+            "unit": "instructions, not cycles",
+            "inference": [row for net in ROWS for row in count_inference(counter, net)],
+            "training": count_training(counter),
+        }
+    show(report)
+    if options.json:
+        options.json.write_text(json.dumps(report, indent=1) + "\n")
+    return 0
+
+
+class Counter:
+    """Compiles programs for every chip at every level, and counts."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.workshops = {}
+        board = next(target for target in targets.TARGETS if target.name == BOARD)
+        for chip, machine in CHIPS.items():
+            for level in LEVELS:
+                flags = f"-mthumb {machine} {level} {targets.BARE}"
+                place = folder / f"{chip}{level}"
+                workshop = targets.Workshop(replace(board, flags=flags), place, folder)
+                self.workshops[f"{chip} {level}"] = workshop
+        for name, known in self.count("calibration", folder, 1).items():
+            assert abs(known["instructions"] - 2_000_000) <= 2 * TICK, (name, known)
+
+    def headers(self, name, **texts):
+        """Write headers into a new folder and return it."""
+        folder = self.folder / name
+        folder.mkdir()
+        for file, text in texts.items():
+            (folder / f"{file}.h").write_text(text)
+        return folder
+
+    def count(self, program, headers, units, errors=0, row_bytes=0, flags=()):
+        """Return, by chip and level, instructions of each of some units of work and bytes of flash.
+
+        The program must print the ticks and `errors`. `row_bytes` of its flash are not counted.
+        """
+        counts = {}
+        sources = [HERE / "firmware" / f"{program}.c", targets.HERE / "report.c"]
+        for name, workshop in self.workshops.items():
+            binary = workshop.build(
+                f"{program}-{headers.name}", sources, [f"-I{headers}", *flags], c_library=True
+            )
+            code, printed = workshop.run(binary, ["-icount", "shift=0"])
+            if code != 0 or not re.fullmatch(rf"[1-9]\d* {errors}", printed):
+                raise RuntimeError(f"{binary}: exit code {code}, {printed!r}")
+            counts[name] = {
+                "instructions": round(int(printed.split()[0]) * TICK / units),
+                "flash_bytes": workshop.sizes(binary)["flash"] - row_bytes,
+            }
+        return counts
+
+
+# ---- Inference ------------------------------------------------------------------------------
+
+
+def count_inference(counter, net):
+    """Count a net of each method and emlearn's, on the same rows; return rows of the report."""
+    n_features, *hidden, _ = map(int, net.split("-"))
+    rows = truth.digits()
+    train = enlarged(rows.x_train, n_features), rows.labels_train
+    test = enlarged(rows.x_test, n_features), rows.labels_test
+    x, labels = (part[: ROWS[net]] for part in test)
+    common = (
+        truth.constants(N_COUNTED=len(x), N_FEATURES=n_features)
+        + truth.constant("uint16_t", "labels", labels)
+        + truth.arena(8192)
+    )
+    report = []
+    for name, parameters in METHODS.items():
+        ours = BinaryConnectClassifier(hidden, random_state=0, **parameters).fit(*train)
+        text = common + truth.constant("uint8_t", "x", x)
+        headers = counter.headers(
+            f"{net}-{name}", rows=text + truth.file_bytes("model", ours.model_)
+        )
+        errors = int((ours.predict(x) != labels).sum())
+        counts = counter.count("inference", headers, len(x), errors, x.nbytes + labels.nbytes)
+        report.append({"net": net, "name": name, "accuracy": ours.score(*test), "counts": counts})
+
+    x = floats(x)
+    with warnings.catch_warnings(), np.errstate(under="ignore"):  # emlearn makes numpy raise it
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        theirs = MLPClassifier(hidden, random_state=0, max_iter=100).fit(floats(train[0]), train[1])
+    headers = counter.headers(
+        f"{net}-emlearn",
+        rows=common + truth.constant("float", "x_float", x),
+        peer=emlearn_code(theirs),
+    )
+    errors = int((theirs.predict(x) != labels).sum())
+    row_bytes = x.nbytes + labels.nbytes
+    counts = counter.count("emlearn", headers, len(x), errors, row_bytes, emlearn_flags())
+    accuracy = theirs.score(floats(test[0]), test[1])
+    report.append({"net": net, "name": "emlearn float32", "accuracy": accuracy, "counts": counts})
+    return report
+
+
+def emlearn_code(net):
+    from emlearn.net import c_generate_net_loadable
+
+    # What convert(net, method="loadable").save() returns, but convert also compiles it, in a folder
+    # that it makes in the working directory. Of the other methods of 0.23.2, "inline" fails on the
+    # activation's name, and in fixed point its C code computes nothing yet.
+    activations = [net.activation] * (len(net.coefs_) - 1) + [net.out_activation_]
+    return c_generate_net_loadable(activations, net.coefs_, net.intercepts_, prefix="peer")
+
+
+def emlearn_flags():
+    import emlearn
+
+    return ["-w", "-isystem", Path(emlearn.__file__).parent]
+
+
+def enlarged(x, n_features):
+    """Digits of 8 by 8 pixels, or of 28 by 28."""
+    if n_features == x.shape[1]:
+        return x
+    images = np.kron(x.reshape(-1, 8, 8), np.ones((1, 3, 3), np.uint8))
+    return np.pad(images, ((0, 0), (2, 2), (2, 2))).reshape(len(x), -1)
+
+
+def floats(x):
+    return x.astype(np.float32) / 255
+
+
+# ---- Training -------------------------------------------------------------------------------
+
+
+def count_training(counter):
+    """Count a step of the nets of tests/firmware; return rows of the report."""
+    rows = truth.digits()
+    digits = truth.digits_header(rows)
+    row_bytes = rows.x_train.nbytes + rows.labels_train.nbytes
+    report = []
+    for name, parameters in (truth.TRAINED | truth.TRAINED_LARGER).items():
+        trained = truth.trained(rows, parameters)
+        net = truth.net_header(trained) + truth.constants(N_COUNTED=STEPS)
+        headers = counter.headers(f"training-{name}", digits=digits, net=net)
+        sizes = 64, *trained.classifier._configuration.units
+        title = f"{'-'.join(map(str, sizes))}, batch {parameters['batch_size']}"
+        counts = counter.count("training", headers, STEPS, row_bytes=row_bytes)
+        report.append({"net": title, "name": name, "counts": counts})
+    return report
+
+
+# ---- Report ---------------------------------------------------------------------------------
+
+
+def show(report):
+    print(f"{report['compiler']}; {report['emulator']}; emlearn {report['peers']['emlearn']}")
+    for title in ("inference", "training"):
+        print(f"\n{title}: instructions, not cycles (times fewer than emlearn's)")
+        rows = report[title]
+        print(" " * 46 + "".join(f"{column:>19}" for column in rows[0]["counts"]))
+        peers = {row["net"]: row for row in rows if "emlearn" in row["name"]}
+        for row in rows:
+            cells = []
+            for column, count in row["counts"].items():
+                cell = f"{count['instructions']:,}"
+                if (peer := peers.get(row["net"], row)) is not row:
+                    ratio = peer["counts"][column]["instructions"] / count["instructions"]
+                    cell += f" ({ratio:.1f})"
+                cells.append(f"{cell:>19}")
+            print(f"{row['net'] + ', ' + row['name']:<46}" + "".join(cells))
+
+
+def first_line(tool):
+    return subprocess.run([tool, "--version"], capture_output=True, text=True).stdout.split("\n")[0]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
