@@ -19,34 +19,13 @@ static void leave_out(uint8_t *activation, const uint8_t *random, uint32_t n, ui
 /* A block of columns: so many bytes of bits are set at once. */
 enum { COLUMNS = 64 };
 
-/* Columns of the features, and what is drawn for them. */
-typedef struct feature_job {
-    const binnet_net *net;
-    const uint8_t *x;
-    uint32_t n_rows;
-    binnet_rng rng;
-} feature_job;
-
-static void drop_columns(void *context, uint32_t task, uint32_t worker) {
-    const feature_job *j = context;
-    const uint32_t first = task * COLUMNS, rest = j->net->n_features - first;
-    const uint32_t n = rest < COLUMNS ? rest : COLUMNS;
-    uint8_t random[COLUMNS];
-    (void)worker;
-    for (uint32_t row = 0; row < j->n_rows; ++row) {
-        const size_t at = row * (size_t)j->net->n_features + first;
-        j->net->training->random(random, &j->rng, row, 1, first >> 3, COLUMNS >> 3);
-        memcpy(j->net->kept_features + at, j->x + at, n);
-        leave_out(j->net->kept_features + at, random, n, j->net->method.input_dropout);
+void binnet_drop_features(const binnet_net *net, const uint8_t *x, const binnet_strip *strip) {
+    const uint8_t *random = strip->random;
+    size_t at = strip->row * (size_t)net->n_features + strip->column;
+    for (uint32_t i = 0; i < strip->n_rows; ++i, at += net->n_features, random += COLUMNS) {
+        memcpy(net->kept_features + at, x + at, strip->n_columns);
+        leave_out(net->kept_features + at, random, strip->n_columns, net->method.input_dropout);
     }
-}
-
-const uint8_t *binnet_drop_features(binnet_net *net, const uint8_t *x, uint32_t n_rows) {
-    feature_job job = {net, x, n_rows,
-                       binnet_rng_stream(net->seed, BINNET_RANDOM_INPUT_DROPOUT, 0, net->step)};
-    if (!net->kept_features) return x;
-    binnet_run(&net->parallel, (net->n_features + COLUMNS - 1) / COLUMNS, drop_columns, &job);
-    return net->kept_features;
 }
 
 static void pack_row(const binnet_net *net, const binnet_layer_state *layer, uint32_t row,
@@ -68,22 +47,23 @@ static void pack_row(const binnet_net *net, const binnet_layer_state *layer, uin
 }
 
 void binnet_finish_activations(const binnet_net *net, binnet_layer_state *layer,
-                               const uint8_t *random, uint32_t first_row, uint32_t n_rows,
-                               uint32_t first, uint32_t n) {
-    for (uint32_t row = first_row; row < first_row + n_rows; ++row) {
+                               const binnet_strip *strip) {
+    const uint8_t *random = strip->random;
+    for (uint32_t i = 0; i < strip->n_rows; ++i) {
+        const uint32_t row = strip->row + i;
         if (random)
-            leave_out(layer->activation + row * (size_t)layer->units + first, random, n,
-                      net->method.dropout);
-        if (layer->low_signs) pack_row(net, layer, row, random, first, n);
+            leave_out(layer->activation + row * (size_t)layer->units + strip->column, random,
+                      strip->n_columns, net->method.dropout);
+        if (layer->low_signs) pack_row(net, layer, row, random, strip->column, strip->n_columns);
         if (random) random += COLUMNS;
     }
 }
 
-void binnet_drop_errors(const binnet_net *net, binnet_layer_state *layer, const uint8_t *random,
-                        uint32_t first_row, uint32_t n_rows, uint32_t first, uint32_t n) {
-    for (uint32_t row = first_row; row < first_row + n_rows; ++row, random += COLUMNS) {
-        int16_t *error = layer->error + row * (size_t)layer->units + first;
-        for (uint32_t i = 0; i < n; ++i)
-            error[i] = (int16_t)(error[i] & -(random[i] >= net->method.dropout));
-    }
+void binnet_drop_errors(const binnet_net *net, binnet_layer_state *layer,
+                        const binnet_strip *strip) {
+    const uint8_t *random = strip->random;
+    int16_t *error = layer->error + strip->row * (size_t)layer->units + strip->column;
+    for (uint32_t i = 0; i < strip->n_rows; ++i, error += layer->units, random += COLUMNS)
+        for (uint32_t u = 0; u < strip->n_columns; ++u)
+            error[u] = (int16_t)(error[u] & -(random[u] >= net->method.dropout));
 }

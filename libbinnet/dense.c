@@ -53,12 +53,6 @@ static void init(binnet_net *net, binnet_layer_state *layer) {
 
 typedef struct pass pass;
 
-/* Some rows of COLUMNS_AT_ONCE columns, or fewer at the end, with [n_rows][COLUMNS_AT_ONCE] random bytes. */
-typedef struct strip {
-    const uint8_t *random; /* NULL if none are drawn */
-    uint32_t row, n_rows, column, n_columns;
-} strip;
-
 enum { COLUMNS_AT_ONCE = 64 };
 
 /* What tasks and epilogues need to know. */
@@ -70,7 +64,7 @@ struct pass {
     int calibrate;
     uint32_t first_column; /* forward: of the sums that are kept */
     uint32_t n_columns;
-    void (*use)(const pass *, const strip *);
+    void (*use)(const pass *, const binnet_strip *);
     uint32_t strip_columns;
     int draw;
     binnet_rng rng;
@@ -118,7 +112,7 @@ static void strip_task(void *context, uint32_t task, uint32_t worker) {
     const binnet_net *net = p->net;
     uint8_t *random = net->scratch + worker * net->scratch_bytes;
     const uint32_t most = p->draw ? (uint32_t)(net->scratch_bytes / COLUMNS_AT_ONCE) : p->n_rows;
-    strip s = {.random = p->draw ? random : NULL, .column = task * COLUMNS_AT_ONCE};
+    binnet_strip s = {.random = p->draw ? random : NULL, .column = task * COLUMNS_AT_ONCE};
     s.n_columns = block(s.column, p->strip_columns, COLUMNS_AT_ONCE);
     for (; s.row < p->n_rows; s.row += s.n_rows) {
         s.n_rows = block(s.row, p->n_rows, most);
@@ -130,7 +124,7 @@ static void strip_task(void *context, uint32_t task, uint32_t worker) {
 }
 
 /* Uses all rows of so many columns, drawing from the stream of a purpose if told to. */
-static void each_strip(pass *p, void (*use)(const pass *, const strip *), uint32_t n_columns,
+static void each_strip(pass *p, void (*use)(const pass *, const binnet_strip *), uint32_t n_columns,
                        int draw, uint32_t purpose) {
     p->use = use;
     p->strip_columns = n_columns;
@@ -140,10 +134,16 @@ static void each_strip(pass *p, void (*use)(const pass *, const strip *), uint32
 }
 
 /* Dropout and signs. */
-static void finish(const pass *p, const strip *s) {
-    binnet_finish_activations(p->net, p->layer, s->random, s->row, s->n_rows, s->column,
-                              s->n_columns);
+static void finish(const pass *p, const binnet_strip *s) {
+    binnet_finish_activations(p->net, p->layer, s);
 }
+
+/* Features of the first layer. */
+static void drop_features(const pass *p, const binnet_strip *s) {
+    binnet_drop_features(p->net, p->input.data, s);
+}
+
+static int drops_features(const pass *p) { return p->layer->index == 0 && p->net->kept_features; }
 
 static int drops(const pass *p) { return p->layer->activation && p->net->method.dropout; }
 
@@ -165,9 +165,14 @@ static void multiply_forward(pass *p) {
     (p->input.data ? binnet_gemm_run : binnet_xnor_run)(&gemm);
 }
 
-static void forward(binnet_net *net, binnet_layer_state *layer, binnet_input input, uint32_t n_rows,
-                    int calibrate) {
-    pass p = {.net = net, .layer = layer, .input = input, .calibrate = calibrate, .n_rows = n_rows};
+static void forward(binnet_net *net, binnet_layer_state *layer, const binnet_input *input,
+                    uint32_t n_rows, int calibrate) {
+    pass p = {
+        .net = net, .layer = layer, .input = *input, .calibrate = calibrate, .n_rows = n_rows};
+    if (drops_features(&p) && !calibrate) {
+        each_strip(&p, drop_features, layer->fan_in, 1, BINNET_RANDOM_INPUT_DROPOUT);
+        p.input.data = net->kept_features;
+    }
     /* Deployed weights stay what they are from batch to batch. */
     if (!calibrate || net->n_calibrations == 0) binnet_propagate(net, layer, calibrate);
     for (uint32_t c = 0; c < layer->units; c += p.n_columns) {
@@ -199,8 +204,8 @@ static int32_t take_peak(const binnet_net *net) {
 }
 
 /* No error passes units that were left out. */
-static void drop_errors(const pass *p, const strip *s) {
-    binnet_drop_errors(p->net, p->layer, s->random, s->row, s->n_rows, s->column, s->n_columns);
+static void drop_errors(const pass *p, const binnet_strip *s) {
+    binnet_drop_errors(p->net, p->layer, s);
 }
 
 static void norm_task(void *context, uint32_t task, uint32_t worker) {
@@ -214,7 +219,7 @@ static void norm_task(void *context, uint32_t task, uint32_t worker) {
 
 /* Errors, in the place of what they were derived from: as rows, for the backward product, and as columns where the
  * outer one wants them. */
-static void quantize(const pass *p, const strip *s) {
+static void quantize(const pass *p, const binnet_strip *s) {
     const binnet_layer_state *layer = p->layer;
     const size_t at = (size_t)s->row * layer->units + s->column;
     binnet_error_job job = {.error = layer->error + at,
@@ -265,7 +270,7 @@ static void multiply_backward(pass *p) {
 }
 
 /* The layer's input as random bits, or as binary digits, a plane of each. */
-static void draw_input(const pass *p, const strip *s) {
+static void draw_input(const pass *p, const binnet_strip *s) {
     const uint8_t *random = s->random;
     for (uint32_t b = s->row; b < s->row + s->n_rows; ++b) {
         uint8_t *bits = p->net->input_bits + b * p->input_bits_stride + (s->column >> 3);
@@ -349,9 +354,10 @@ static void multiply_outer(pass *p, uint32_t rate_exponent) {
     if (peak > 0) layer->weight_exponent = binnet_bitlen((uint32_t)peak) - 1;
 }
 
-static void backward(binnet_net *net, binnet_layer_state *layer, binnet_input input,
+static void backward(binnet_net *net, binnet_layer_state *layer, const binnet_input *input,
                      uint32_t n_rows, uint32_t rate_exponent) {
-    pass p = {.net = net, .layer = layer, .input = input, .n_rows = n_rows};
+    pass p = {.net = net, .layer = layer, .input = *input, .n_rows = n_rows};
+    if (drops_features(&p)) p.input.data = net->kept_features;
     if (drops(&p)) each_strip(&p, drop_errors, layer->units, 1, BINNET_RANDOM_DROPOUT);
     binnet_run(&net->parallel, blocks(layer->units, BINNET_UNIT_BLOCK), norm_task, &p);
     binnet_update_biases(net, layer, rate_exponent);

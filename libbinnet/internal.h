@@ -20,6 +20,7 @@
 #if defined(__GNUC__) || defined(__clang__)
 #define BINNET_TARGET(isa) __attribute__((target(isa)))
 #define BINNET_INLINE static inline __attribute__((always_inline, unused))
+#define BINNET_APART __attribute__((noinline)) /* registers of its own */
 #define BINNET_UNROLL _Pragma("GCC unroll 8")
 #define BINNET_MAY_ALIAS __attribute__((may_alias))
 #if defined(__x86_64__) && !defined(BINNET_PORTABLE_ONLY)
@@ -32,6 +33,7 @@
 #else
 #define BINNET_TARGET(isa)
 #define BINNET_INLINE static inline
+#define BINNET_APART
 #define BINNET_UNROLL
 #define BINNET_MAY_ALIAS
 #endif
@@ -538,11 +540,11 @@ typedef struct binnet_layer_type {
     /* Random initial weights. */
     void (*init)(binnet_net *net, binnet_layer_state *layer);
     /* Input rows to activations (hidden) or scores; adds to the calibration sums if told to. */
-    void (*forward)(binnet_net *net, binnet_layer_state *layer, binnet_input input, uint32_t n_rows,
-                    int calibrate);
+    void (*forward)(binnet_net *net, binnet_layer_state *layer, const binnet_input *input,
+                    uint32_t n_rows, int calibrate);
     /* The error at this layer's output to parameter updates and, but for the first layer, to the error
      * at the output of the layer before. */
-    void (*backward)(binnet_net *net, binnet_layer_state *layer, binnet_input input,
+    void (*backward)(binnet_net *net, binnet_layer_state *layer, const binnet_input *input,
                      uint32_t n_rows, uint32_t rate_exponent);
 } binnet_layer_type;
 
@@ -611,7 +613,9 @@ BINNET_INLINE int binnet_draws(const binnet_net *net) {
 }
 
 /* propagate.c */
-/* Packs the signs of a layer's latent weights: initially, and when a checkpoint was read. */
+/* Packs the signs of n latent weights, */
+void binnet_pack_signs(uint8_t *bits, const int16_t *latent, uint32_t n);
+/* and of a layer's: initially, and when a checkpoint was read. */
 void binnet_pack_latent(binnet_layer_state *layer);
 /* Places the planes that a method draws. */
 void binnet_plan_weights(const binnet_net *net, binnet_layer_state *layer, binnet_planner *planner);
@@ -621,16 +625,20 @@ void binnet_propagate(const binnet_net *net, binnet_layer_state *layer, int depl
 /* activation.c */
 /* Places the signs of activations, for SIGN. */
 void binnet_plan_signs(const binnet_net *net, binnet_layer_state *layer, binnet_planner *planner);
-/* A copy of features with 0 where they are left out. */
-const uint8_t *binnet_drop_features(binnet_net *net, const uint8_t *x, uint32_t n_rows);
-/* Columns [first, first + n), n <= 64, first a multiple of 64: leaves out (in training) and packs signs.
- * `random`, [n_rows][64], is for rows from first_row on. */
+/* Rows of up to 64 columns from a multiple of 64 on. */
+typedef struct binnet_strip {
+    uint32_t row, n_rows, column, n_columns;
+    const uint8_t *random; /* [n_rows][64], or NULL */
+} binnet_strip;
+
+/* Copies features, with 0 where they are left out. */
+void binnet_drop_features(const binnet_net *net, const uint8_t *x, const binnet_strip *strip);
+/* Leaves activations out, if there are random bytes, and packs signs. */
 void binnet_finish_activations(const binnet_net *net, binnet_layer_state *layer,
-                               const uint8_t *random, uint32_t first_row, uint32_t n_rows,
-                               uint32_t first, uint32_t n);
+                               const binnet_strip *strip);
 /* Leaves the errors of the same units out. */
-void binnet_drop_errors(const binnet_net *net, binnet_layer_state *layer, const uint8_t *random,
-                        uint32_t first_row, uint32_t n_rows, uint32_t first, uint32_t n);
+void binnet_drop_errors(const binnet_net *net, binnet_layer_state *layer,
+                        const binnet_strip *strip);
 
 BINNET_INLINE binnet_layer_state *binnet_output_layer(const binnet_net *net) {
     return &net->layers[net->n_layers - 1];

@@ -41,17 +41,18 @@ static int32_t make_table(int32_t table[SUMS], const binnet_select *t, const uin
 }
 
 /* A row of bits for each column. */
-static void add_by_column(const int32_t tables[2 * SUMS], const uint8_t *bits, size_t stride,
-                          uint32_t n, int32_t *sums) {
+BINNET_APART static void add_by_column(const int32_t tables[2 * SUMS], const uint8_t *bits,
+                                       size_t stride, uint32_t n, int32_t *sums) {
+    const int32_t *const high = tables + SUMS;
     BINNET_COUNT(LOOKUPS, 2 * n);
     BINNET_COUNT(ADDITIONS, 2 * n);
-    for (; n-- > 0; bits += stride, ++sums)
-        *sums += tables[*bits & (SUMS - 1)] + tables[SUMS + (*bits >> HALF)];
+    for (int32_t *const end = sums + n; sums < end; bits += stride)
+        *sums++ += tables[*bits & (SUMS - 1)] + high[*bits >> HALF];
 }
 
 /* A row of bits for each summand: four bits of four rows become the indices of four columns. */
-static void add_by_summand(const int32_t table[SUMS], const uint8_t *rows, size_t stride,
-                           uint32_t n_rows, uint32_t n, int32_t *sums) {
+BINNET_APART static void add_by_summand(const int32_t table[SUMS], const uint8_t *rows,
+                                        size_t stride, uint32_t n_rows, uint32_t n, int32_t *sums) {
     /* Bit i of a number at bit 4 i. */
     static const uint16_t spread[SUMS] = {0x0000, 0x0001, 0x0010, 0x0011, 0x0100, 0x0101,
                                           0x0110, 0x0111, 0x1000, 0x1001, 0x1010, 0x1011,
@@ -101,9 +102,10 @@ void binnet_plain(const binnet_select *t, uint32_t panel_columns) {
         int32_t *const first = t->sums + i * t->row_step, *sums = first;
         if (!t->add) {
             const int32_t less = t->signs ? binnet_total(values, t->step, t->int8, t->depth) : 0;
-            for (uint32_t c = 0; c < t->n_columns; c += panel_columns, sums += t->panel_step)
-                for (uint32_t u = 0; u < block(c, t->n_columns, panel_columns); ++u)
-                    sums[u] = -less;
+            for (uint32_t c = 0; c < t->n_columns; c += panel_columns, sums += t->panel_step) {
+                const uint32_t n = block(c, t->n_columns, panel_columns);
+                for (uint32_t u = 0; u < n; ++u) sums[u] = -less;
+            }
         }
         for (uint32_t k = 0; k < t->depth; k += GROUP, values += GROUP * t->step)
             add_group(t, values, k, first, panel_columns);

@@ -208,20 +208,31 @@ binnet_status binnet_net_init(binnet_net **net, void *arena, size_t n_bytes,
 
 /* ---- Passes -------------------------------------------------------------------------------- */
 
-static binnet_input layer_input(const binnet_net *net, uint32_t i, const uint8_t *x) {
-    const binnet_input features = {x, net->n_features, 255, 8, {NULL, NULL, 0}};
-    if (i == 0) return features;
+static void get_input(const binnet_net *net, uint32_t i, const uint8_t *x, binnet_input *input) {
+    memset(input, 0, sizeof *input);
+    if (i == 0) {
+        input->data = x;
+        input->stride = net->n_features;
+        input->mask = 255;
+        input->n_digits = 8;
+        return;
+    }
     const binnet_layer_state *before = &net->layers[i - 1];
-    const binnet_input signs = {
-        NULL, 0, 0, 0, {before->low_signs, before->high_signs, before->signs_stride}};
-    const binnet_input activations = {before->activation, before->units, 31, 7, {NULL, NULL, 0}};
-    return before->low_signs ? signs : activations;
+    input->signs.low = before->low_signs;
+    input->signs.high = before->high_signs;
+    input->signs.stride = before->signs_stride;
+    if (!before->low_signs) input->data = before->activation;
+    input->stride = before->units;
+    input->mask = 31;
+    input->n_digits = 7;
 }
 
 static void forward(binnet_net *net, const uint8_t *x, uint32_t n_rows, int calibrate) {
-    for (uint32_t i = 0; i < net->n_layers; ++i)
-        net->layers[i].type->forward(net, &net->layers[i], layer_input(net, i, x), n_rows,
-                                     calibrate);
+    binnet_input input;
+    for (uint32_t i = 0; i < net->n_layers; ++i) {
+        get_input(net, i, x, &input);
+        net->layers[i].type->forward(net, &net->layers[i], &input, n_rows, calibrate);
+    }
 }
 
 binnet_status binnet_net_train_step(binnet_net *net, const uint8_t *x, const uint16_t *labels,
@@ -232,12 +243,13 @@ binnet_status binnet_net_train_step(binnet_net *net, const uint8_t *x, const uin
     for (uint32_t b = 0; b < n_rows; ++b)
         if (labels[b] >= binnet_output_layer(net)->units) return BINNET_ERR_LABEL;
     net->error_unit = 0;
-    x = binnet_drop_features(net, x, n_rows);
     forward(net, x, n_rows, 0);
     const uint64_t sum = binnet_loss(net, labels, n_rows);
-    for (uint32_t i = net->n_layers; i-- > 0;)
-        net->layers[i].type->backward(net, &net->layers[i], layer_input(net, i, x), n_rows,
-                                      rate_exponent);
+    for (uint32_t i = net->n_layers; i-- > 0;) {
+        binnet_input input;
+        get_input(net, i, x, &input);
+        net->layers[i].type->backward(net, &net->layers[i], &input, n_rows, rate_exponent);
+    }
     ++net->step;
     net->n_calibrations = 0; /* what is normed took the place of the calibration sums */
     if (loss) *loss = sum;

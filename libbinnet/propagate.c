@@ -2,14 +2,18 @@
  * SPDX-License-Identifier: BSD-3-Clause */
 #include "internal.h"
 
-void binnet_pack_latent(binnet_layer_state *layer) {
-    memset(layer->bits, 0, layer->units * layer->bits_stride);
-    for (uint32_t m = 0; m < layer->units; ++m) {
-        const int16_t *latent = layer->latent + (size_t)m * layer->fan_in;
-        uint8_t *row = layer->bits + m * layer->bits_stride;
-        for (uint32_t n = 0; n < layer->fan_in; ++n)
-            if (latent[n] >= 0) row[n >> 3] = (uint8_t)(row[n >> 3] | 1u << (n & 7));
+void binnet_pack_signs(uint8_t *bits, const int16_t *latent, uint32_t n) {
+    for (uint32_t i = 0; i < n; i += 8) {
+        unsigned byte = 0;
+        for (uint32_t j = i; j < n && j < i + 8; ++j) byte |= (unsigned)(latent[j] >= 0) << (j - i);
+        bits[i >> 3] = (uint8_t)byte;
     }
+}
+
+void binnet_pack_latent(binnet_layer_state *layer) {
+    for (uint32_t m = 0; m < layer->units; ++m)
+        binnet_pack_signs(layer->bits + m * layer->bits_stride,
+                          layer->latent + m * (size_t)layer->fan_in, layer->fan_in);
 }
 
 static int is_ternary(const binnet_net *net) { return net->method.weights == BINNET_TERNARY; }

@@ -236,15 +236,6 @@ BINNET_INLINE void binnet_inline_adamax_row(int16_t *restrict latent, int16_t *r
     }
 }
 
-/* The sign bits of n latent weights. */
-BINNET_INLINE void binnet_inline_signs(uint8_t *bits, const int16_t *latent, uint32_t n) {
-    for (uint32_t i = 0; i < n; i += 8) {
-        unsigned byte = 0;
-        for (uint32_t j = i; j < n && j < i + 8; ++j) byte |= (unsigned)(latent[j] >= 0) << (j - i);
-        bits[i >> 3] = (uint8_t)byte;
-    }
-}
-
 /* One row of SGD (section 7, step 2). */
 BINNET_INLINE uint32_t binnet_inline_sgd_row(int16_t *restrict latent,
                                              const int32_t *restrict gradient,
@@ -285,7 +276,7 @@ BINNET_INLINE uint32_t binnet_inline_solve(const binnet_update *t, binnet_random
                 largest |= binnet_inline_sgd_row(t->latent + at, gradient, random, count, t->rule,
                                                  t->limit);
             if (t->bits && (adamax || t->rule.apply))
-                binnet_inline_signs(t->bits + m * t->bits_stride + (n >> 3), t->latent + at, count);
+                binnet_pack_signs(t->bits + m * t->bits_stride + (n >> 3), t->latent + at, count);
         }
     return largest;
 }
