@@ -6,6 +6,7 @@ from pybinnet._bits import PackedBits, pack_bits, xnor_matmul
 from pybinnet._cpu import cpu_info
 from pybinnet._engine import version as _version
 from pybinnet._estimators import BinaryConnectClassifier
+from pybinnet._export import export_c
 from pybinnet._features import PiecewiseLinearEncoder
 from pybinnet._latent import evaluate_latent
 from pybinnet._operations import count_operations
@@ -19,6 +20,7 @@ __all__ = [
     "count_operations",
     "cpu_info",
     "evaluate_latent",
+    "export_c",
     "pack_bits",
     "xnor_matmul",
 ]

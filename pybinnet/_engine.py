@@ -314,3 +314,9 @@ def predict_scores(model: bytes, x: NDArray[np.uint8]) -> NDArray[np.int32]:
     )
     _check(status, "binnet_model_predict")
     return scores
+
+
+def portable_scratch_size(model: bytes) -> int:
+    """Return the scratch bytes with which the portable kernels predict one row."""
+    opened, _ = _open_model(model, "portable")
+    return int(lib.binnet_model_scratch_size(opened, 1))

@@ -175,17 +175,12 @@ class PiecewiseLinearEncoder(TransformerMixin, BaseEstimator):  # type: ignore[m
         source = np.repeat(np.arange(len(self.edges_)), [e.size - 1 for e in self.edges_])
         low = np.concatenate([edges[:-1] for edges in self.edges_])
         high = np.concatenate([edges[1:] for edges in self.edges_])
-        width = high - low
         out = np.zeros((len(rows), self.n_features_out_), dtype=np.uint8)
         step = max(1, _BLOCK // self.n_features_out_)
         for start in range(0, len(rows) if source.size else 0, step):
             block = slice(start, start + step)
             ramps = rows[block].astype(np.float64).take(source, axis=1)
-            np.clip(ramps, low, high, out=ramps)
-            ramps -= low
-            ramps /= width
-            ramps *= 255
-            ramps += 0.5
+            spread(ramps, low, high)
             out[block] = ramps  # the cast truncates
         return out
 
@@ -222,6 +217,18 @@ class PiecewiseLinearEncoder(TransformerMixin, BaseEstimator):  # type: ignore[m
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+
+def spread(x: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64]) -> None:
+    """Replace values by ``255 * t + 0.5`` of the ramps from `low` to `high`, which broadcast.
+
+    Its integer part is the output. No operation falls where its operand rises, so neither does it.
+    """
+    np.clip(x, low, high, out=x)
+    x -= low
+    x /= high - low
+    x *= 255
+    x += 0.5
 
 
 def _place_edges(ordered: NDArray[np.float64], n_edges: int) -> NDArray[np.float64]:
