@@ -60,24 +60,22 @@ ROUND_TO_POWERS = """static uint8_t power(uint32_t v, uint32_t r) {
     return (uint8_t)(((v << 8 >> e) - 256 > r ? 2u : 1u) << e);
 }
 
-static const uint8_t *powers(const pass *p, uint32_t b, uint32_t first, uint32_t n, uint8_t *out) {
-    const uint8_t *values = p->input.data + b * p->input.stride + first;
-    binnet_rng_blocks(&p->rng, b, first >> 3, COLUMNS_AT_ONCE >> 3, out);
-    for (uint32_t i = 0; i < n; ++i)
+static const uint8_t *powers(const pass *p, uint32_t b, const binnet_strip *s, uint8_t *out) {
+    const uint8_t *values = p->input.data + b * p->input.stride + s->column;
+    binnet_rng_blocks(&p->rng, b, s->column >> 3, COLUMNS_AT_ONCE >> 3, out);
+    for (uint32_t i = 0; i < s->n_columns; ++i)
         out[i] = power(values[i] >> (p->input.mask == 255), RANDOM);
     return out;
 }
 
-static void digit_task("""
+static void draw_input("""
 IN_POWERS = (
     (
         "dense.c",
-        "p->input.data + b * p->input.stride + first, columns,\n"
-        "                            p->input.n_digits);",
-        "powers(p, b, first, columns, (uint8_t[COLUMNS_AT_ONCE]){0}), columns,\n"
-        "                            p->input.n_digits);",
+        "p->n_rows * p->input_bits_stride, values,",
+        "p->n_rows * p->input_bits_stride, powers(p, b, s, (uint8_t[COLUMNS_AT_ONCE]){0}),",
     ),
-    ("net.c", "31, 7,", "31, 8,"),  # 127 may become 128
+    ("net.c", "n_digits = 7", "n_digits = 8"),  # 127 may become 128
 )
 VARIANTS = [
     Variant("the rule"),
@@ -90,13 +88,13 @@ VARIANTS = [
     Variant("gradient exact", quantized_backprop=False),
     Variant(
         "gradient of inputs as random powers of two",
-        (("dense.c", "static void digit_task(", ROUND_TO_POWERS.replace("RANDOM", "out[i]")),)
+        (("dense.c", "static void draw_input(", ROUND_TO_POWERS.replace("RANDOM", "out[i]")),)
         + IN_POWERS,
         quantized_backprop=False,
     ),
     Variant(
         "gradient of inputs as the nearest power of two",  # in the logarithm: up from sqrt(2)
-        (("dense.c", "static void digit_task(", ROUND_TO_POWERS.replace("RANDOM", "106")),)
+        (("dense.c", "static void draw_input(", ROUND_TO_POWERS.replace("RANDOM", "106")),)
         + IN_POWERS,
         quantized_backprop=False,
     ),
@@ -105,9 +103,9 @@ VARIANTS = [
         (
             (
                 "dense.c",
-                "            p->net->kernels->draw_bits(p->net->input_bits",
-                "            memset(random, (int)(p->input.mask >> 1), COLUMNS_AT_ONCE),\n"
-                "            p->net->kernels->draw_bits(p->net->input_bits",
+                "            p->net->kernels->draw_bits(bits, values, random,",
+                "            memset((uint8_t *)(uintptr_t)random, (int)(p->input.mask >> 1), 64);\n"
+                "            p->net->kernels->draw_bits(bits, values, random,",
             ),
         ),
     ),

@@ -14,7 +14,7 @@
  *
  * A complete training program:
  *
- *     static uint64_t arena[1850]; // 14800 bytes; binnet_net_size says how many are needed
+ *     static uint64_t arena[BINNET_NET_SIZE(32, 64, 32, 10) / 8]; // or ask binnet_net_size
  *     static uint8_t flash[1024];  // binnet_model_size, likewise
  *     const binnet_layer layers[] = {{BINNET_DENSE, 32}, {BINNET_DENSE, 10}};
  *     const binnet_config config = {.seed = 1, .n_features = 64, .n_layers = 2, .batch_size = 32,
@@ -309,6 +309,64 @@ binnet_status binnet_model_evaluate(const binnet_model *model, const uint8_t *x,
                                     void *scratch, size_t scratch_bytes);
 
 /* cffi: end */
+
+/* ---- Arenas sized by the compiler ---------------------------------------------------------- */
+
+/* binnet_net_size as a constant, of the default method (all zero) with the portable kernels and the calling thread
+ * only: BINNET_NET_SIZE(batch_size, n_features, units of the first layer, ... of the last), one to four layers.
+ *
+ *     static uint64_t arena[BINNET_NET_SIZE(32, 64, 32, 10) / 8];
+ *
+ * What is in it, and the bytes of other methods: docs/firmware.md. */
+#define BINNET_NET_SIZE(batch, features, ...)                                                      \
+    BINNET_FIFTH_(__VA_ARGS__, BINNET_NET_4_, BINNET_NET_3_, BINNET_NET_2_, BINNET_NET_1_, 0)      \
+    ((size_t)(batch), (size_t)(features), __VA_ARGS__)
+
+/* The parts of it: not for use. */
+#define BINNET_FIFTH_(a, b, c, d, fifth, ...) fifth
+#define BINNET_NET_1_(B, F, o)                                                                     \
+    (BINNET_LAYER_(F, o) +                                                                         \
+     BINNET_REST_(1, B, F, (size_t)0, (size_t)0, (size_t)0, (size_t)(o), F * (o)))
+#define BINNET_NET_2_(B, F, a, o)                                                                  \
+    (BINNET_LAYER_(F, a) + BINNET_LAYER_(a, o) +                                                   \
+     BINNET_REST_(2, B, BINNET_MAX_(F, a), (size_t)(a), (size_t)0, (size_t)0, (size_t)(o),         \
+                  F * (a) + (size_t)(a) * (o)))
+#define BINNET_NET_3_(B, F, a, b, o)                                                               \
+    (BINNET_LAYER_(F, a) + BINNET_LAYER_(a, b) + BINNET_LAYER_(b, o) +                             \
+     BINNET_REST_(3, B, BINNET_MAX_(F, BINNET_MAX_(a, b)), (size_t)(a), (size_t)(b), (size_t)0,    \
+                  (size_t)(o), F * (a) + (size_t)(a) * (b) + (size_t)(b) * (o)))
+#define BINNET_NET_4_(B, F, a, b, c, o)                                                            \
+    (BINNET_LAYER_(F, a) + BINNET_LAYER_(a, b) + BINNET_LAYER_(b, c) + BINNET_LAYER_(c, o) +       \
+     BINNET_REST_(4, B, BINNET_MAX_(BINNET_MAX_(F, a), BINNET_MAX_(b, c)), (size_t)(a),            \
+                  (size_t)(b), (size_t)(c), (size_t)(o),                                           \
+                  F * (a) + (size_t)(a) * (b) + (size_t)(b) * (c) + (size_t)(c) * (o)))
+#define BINNET_MAX_(x, y) ((size_t)(x) > (size_t)(y) ? (size_t)(x) : (size_t)(y))
+#define BINNET_UP_(x, to) (((size_t)(x) + (to) - 1) / (to) * (to))
+/* Latent weights; their signs; biases, gradients of biases, scales. */
+#define BINNET_LAYER_(fan_in, units)                                                               \
+    (BINNET_UP_((size_t)2 * (fan_in) * (units), 8) + BINNET_UP_(fan_in, 64) / 8 * (units) +        \
+     2 * BINNET_UP_((size_t)2 * (units), 8) + BINNET_UP_((size_t)4 * (units), 8))
+/* The net; its targets; what is normed; activations with sums or errors; bits of an input; peaks; a row of sums. D is
+ * the largest fan-in, a, b, c are hidden units or 0, W weights. */
+#define BINNET_REST_(n, B, D, a, b, c, o, W)                                                       \
+    (64 + 16 * sizeof(void *) + (n) * (24 + 22 * sizeof(void *)) + BINNET_UP_(o, 8) +              \
+     BINNET_MAX_(BINNET_HIDDEN_(B, a, b, c) + BINNET_UP_(B * (o), 8),                              \
+                 16 * ((a) + (b) + (c) + (o))) +                                                   \
+     BINNET_MAX_(                                                                                  \
+         BINNET_HIDDEN_(B, a, b, c) +                                                              \
+             BINNET_MAX_(4 * B * BINNET_UP_(BINNET_SUMS_(B, a, b, c, o, W), 16),                   \
+                         BINNET_UP_(2 * B * (o), 8)),                                              \
+         BINNET_MAX_(BINNET_UP_(2 * B * (a), 8),                                                   \
+                     BINNET_MAX_(BINNET_HIDDEN_(B, a, 0, 0) + BINNET_UP_(2 * B * (b), 8),          \
+                                 BINNET_HIDDEN_(B, a, b, 0) + BINNET_UP_(2 * B * (c), 8)))) +      \
+     BINNET_UP_(B * (BINNET_UP_(D, 8) / 8), 8) + 8 + 4 * BINNET_UP_(D, 16))
+#define BINNET_HIDDEN_(B, a, b, c)                                                                 \
+    (BINNET_UP_(B * (a), 8) + BINNET_UP_(B * (b), 8) + BINNET_UP_(B * (c), 8))
+/* Columns of sums at a time. */
+#define BINNET_SUMS_(B, a, b, c, o, W)                                                             \
+    BINNET_MIN_(BINNET_MAX_(BINNET_MAX_(a, b), BINNET_MAX_(c, o)),                                 \
+                BINNET_MAX_(16, (W) / (16 * B) / 16 * 16))
+#define BINNET_MIN_(x, y) ((x) < (y) ? (x) : (y))
 
 #ifdef __cplusplus
 }

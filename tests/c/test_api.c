@@ -347,16 +347,44 @@ static void test_model(void) {
 }
 
 /* The arena of the program at the top of binnet.h. */
-static void test_example(void) {
-    const binnet_layer layers[] = {{BINNET_DENSE, 32}, {BINNET_DENSE, 10}};
-    const binnet_config config = {.seed = 1,
-                                  .n_features = 64,
-                                  .n_layers = 2,
-                                  .batch_size = 32,
-                                  .layers = layers,
-                                  .kernels = binnet_kernels_find("portable")};
-    size_t n;
-    EXPECT(binnet_net_size(&config, &n) == BINNET_OK && n <= 1850 * sizeof(uint64_t));
+/* Sizes that the compiler computes, which is why they can be those of arrays. */
+static void test_net_size(void) {
+#define SHAPE(n, batch, features, ...)                                                             \
+    {                                                                                              \
+        BINNET_NET_SIZE(batch, features, __VA_ARGS__), n, batch, features, { __VA_ARGS__ }         \
+    }
+    static const struct {
+        size_t n_bytes;
+        uint32_t n_layers, batch_size, n_features, units[4];
+    } shapes[] = {SHAPE(2, 32, 64, 32, 10),
+                  SHAPE(3, 32, 64, 64, 32, 10),
+                  SHAPE(1, 1, 1, 2),
+                  SHAPE(1, 7, 300, 5),
+                  SHAPE(2, 1, 784, 128, 10),
+                  SHAPE(2, 128, 784, 128, 10),
+                  SHAPE(2, 32, 5, 200, 3),
+                  SHAPE(2, 33, 1000, 3, 2),
+                  SHAPE(3, 8, 10, 7, 90, 100),
+                  SHAPE(3, 100, 63, 65, 129, 9),
+                  SHAPE(4, 16, 30, 64, 32, 16, 4),
+                  SHAPE(4, 5, 784, 100, 90, 300, 26),
+                  SHAPE(4, 64, 8, 8, 24, 8, 40),
+                  SHAPE(4, 3, 4000, 1, 1, 1, 2),
+                  SHAPE(4, 500, 11, 16, 80, 500, 7)};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; ++i) {
+        binnet_layer units[4];
+        for (uint32_t k = 0; k < 4; ++k) {
+            units[k].kind = BINNET_DENSE;
+            units[k].units = shapes[i].units[k];
+        }
+        const binnet_config config = {.n_features = shapes[i].n_features,
+                                      .n_layers = shapes[i].n_layers,
+                                      .batch_size = shapes[i].batch_size,
+                                      .layers = units,
+                                      .kernels = binnet_kernels_find("portable")};
+        size_t n = 0;
+        EXPECT(binnet_net_size(&config, &n) == BINNET_OK && n == shapes[i].n_bytes);
+    }
 }
 
 static void test_config_refusals(void) {
@@ -518,7 +546,7 @@ int main(void) {
     test_models_of_methods();
     test_checkpoint_refusals();
     test_model();
-    test_example();
+    test_net_size();
     test_config_refusals();
     test_bits();
     test_xnor_refusals();
