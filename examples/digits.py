@@ -39,4 +39,4 @@ Layers {"-".join(map(str, layers))}: trained on {len(x_train)} digits, tested on
 Test error with the deployed 1-bit weights: {n_wrong / len(x_test):.2%} ({n_wrong} wrong)
 Deployed model: {len(classifier.model_):,} bytes; weights and biases as float32: {4 * n_floats:,}
 Floating-point operations in the C code that trained: 0, by construction. make test looks at its
-source and machine code (tests/check_no_float.py). Python has floats in parameters and reports.""")
+source and machine code (tests/proofs). Python has floats in parameters and reports.""")

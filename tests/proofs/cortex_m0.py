@@ -1,0 +1,121 @@
+"""The library on a Cortex-M0, -Os: what it links with, how large it is, how much stack it takes."""
+
+# SPDX-License-Identifier: BSD-3-Clause
+
+import re
+from functools import cache
+
+import stack
+import symbols
+from tools import HERE, ROOT, compiled, output, planted, sources
+
+PREFIX = "arm-none-eabi-"
+GCC = PREFIX + "gcc"
+FLAGS = "-mcpu=cortex-m0 -mthumb -mfloat-abi=soft -Os -std=c99 -ffreestanding -DNDEBUG".split()
+FLAGS += ["-ffunction-sections", "-fdata-sections"]
+LINK = ["--specs=nano.specs", "-nostartfiles", "-Wl,--gc-sections,-e,main"]
+
+# Most bytes of code and constants, with what is linked of libgcc and the C library.
+LIMITS = {"inference": 6144, "training": 16384}
+
+# Whose stack is asked for.
+ROOTS = ["binnet_model_open", "binnet_model_predict", "binnet_net_init", "binnet_net_train_step"]
+ROOTS += ["binnet_net_calibrate", "binnet_model_write", "binnet_checkpoint_read"]
+
+# libgcc's float arithmetic and conversions, of soft-float ARM and in general.
+SOFT_FLOAT = re.compile(r"__aeabi_([cdf]\w*|u?[il]2[df])|__\w+[sd]f[0-9]?\w*|__float\w+")
+
+FLOATS = """
+int volatile i;
+float volatile f;
+int main(void) { f *= f; i = (int)f; return (int)(1.5 / i); }
+"""
+BIG = """
+const char big[9999] = {1};
+int main(void) { return *(const volatile char *)big; }
+"""
+DEEP = """
+static int wide(int n) { volatile char room[500]; room[n] = 1; return room[n]; }
+int (*const table[])(int) = {wide};
+int through_a_table(int n) { return table[n](n); }
+static long back(long n);
+long (*const loop[])(long) = {back};
+long round_and_round(long n) { return loop[n](n); }
+static long back(long n) { return round_and_round(n); }
+"""
+
+
+@cache
+def objects(folder):
+    return compiled(sources(), folder / "m0", GCC, *FLAGS, "-fstack-usage")
+
+
+def linked(folder, name, inference_only=False):
+    """A program of the public interface with the library, or with what prediction needs of it."""
+    binary = folder / f"{name}.elf"
+    wanted = {file.stem for file in sources(inference_only)}
+    parts = [part for part in objects(folder) if part.stem in wanted]
+    output(GCC, *FLAGS, f"-I{ROOT}/include", HERE / f"{name}.c", *parts, *LINK, "-o", binary)
+    return binary
+
+
+def soft_float(binary):
+    names = re.findall(r"^\w* +[TtUWw] (\S+)$", output(PREFIX + "nm", binary), re.MULTILINE)
+    return [f"{binary.stem}: {name}" for name in names if SOFT_FLOAT.fullmatch(name)]
+
+
+def check_symbols(folder):
+    return symbols.check(folder, objects(folder), GCC, PREFIX)
+
+
+def check_link(folder):
+    binary = folder / "floats.elf"
+    output(GCC, *FLAGS, planted(FLOATS, folder, GCC, *FLAGS), *LINK, "-o", binary)
+    caught = {name.split()[1] for name in soft_float(binary)}
+    assert {f"__aeabi_{name}" for name in ("fmul", "f2iz", "i2d", "ddiv", "d2iz")} <= caught, caught
+    return soft_float(linked(folder, "training"))
+
+
+def section_bytes(binary):
+    """Bytes in flash: code, constants, and the initial values of variables."""
+    sizes = dict(
+        re.findall(r"^(\.\S+) +(\d+)", output(PREFIX + "size", "-A", binary), re.MULTILINE)
+    )
+    kept = (".text", ".rodata", ".data", ".init", ".fini", ".ARM.exidx")
+    return sum(int(sizes.get(name, 0)) for name in kept)
+
+
+def check_size(folder):
+    found = []
+    binary = folder / "big.elf"
+    output(GCC, *FLAGS, planted(BIG, folder, GCC, *FLAGS), *LINK, "-o", binary)
+    assert section_bytes(binary) > 9999
+    for name, limit in LIMITS.items():
+        size = section_bytes(linked(folder, name, inference_only=name == "inference"))
+        print(f"    {name}: {size} bytes of at most {limit}")
+        if size > limit:
+            found.append(f"{name} takes {size - limit} bytes too many")
+    return found
+
+
+def check_stack(folder):
+    """Prints the largest frames and the heaviest chains of calls. Fails for recursion only."""
+    file = folder / "deep.c"
+    file.write_text(DEEP)
+    sizes = stack.frames(folder / f"{part.stem}.su" for part in
+                         compiled([file], folder, GCC, *FLAGS, "-fstack-usage"))  # fmt: skip
+    calls = stack.Calls([file])
+    assert stack.deepest(calls, sizes, "through_a_table")[0] > 500
+    try:
+        stack.deepest(calls, sizes, "round_and_round")
+    except RecursionError:
+        pass
+    else:
+        raise AssertionError("a recursion was not found")
+    sizes = stack.frames(part.with_suffix(".su") for part in objects(folder))
+    calls = stack.Calls(sources())
+    print("    frames:", ", ".join(f"{name} {size}" for name, size in sizes.most_common(10)))
+    for root in ROOTS:
+        size, chain = stack.deepest(calls, sizes, root)
+        print(f"    {root}: {size} bytes:", ", ".join(f"{name} {own}" for name, own in chain))
+    return []
