@@ -613,7 +613,8 @@ static void test_digits(uint32_t n, uint32_t n_digits) {
     release(values), release(planes);
 }
 
-int main(void) {
+/* The arguments are tables that must be supported here. */
+int main(int argc, char **argv) {
     static const char *const names[] = {"portable", "avx2", "avx512", "neon"};
     stream = binnet_rng_stream(7, 64, 0, 0);
     for (size_t t = 0; t < sizeof names / sizeof *names; ++t) {
@@ -645,5 +646,10 @@ int main(void) {
         for (uint32_t i = 0; i < 300; ++i) test_norm(kernels, 1 + draw(140), 1 + draw(64));
         printf("%s: %s\n", names[t], failures == before ? "equals portable" : "DIFFERS");
     }
+    for (int i = 1; i < argc; ++i)
+        if (!binnet_kernels_find(argv[i])) {
+            ++failures;
+            printf("%s is missing\n", argv[i]);
+        }
     return failures != 0;
 }
