@@ -2,17 +2,20 @@
 #
 #   make demo     train on handwritten digits
 #   make test     everything that is checked; STRICT=1: a missing tool is an error
+#   make fuzz     FUZZ_SECONDS=60 of it for each file format, with clang-19
 #   make lint     the part of it that looks at style and types only
 #   make format   format all C and Python files
 #   make clean    remove build/
 
 PYTHON ?= python3
 STRICT ?= 0
+FUZZ_SECONDS ?= 60
 
 VENV = build/venv
 BIN = $(VENV)/bin
+IN_VENV = PATH="$(CURDIR)/$(BIN):$$PATH"
 SOURCES = $(wildcard include/* libbinnet/* pybinnet/*.py pybinnet/*.[ch]) setup.py pyproject.toml VERSION
-C_FILES = $(wildcard include/*.h libbinnet/*.[ch] pybinnet/*.[ch] bench/*.c bench/firmware/*.[ch] tests/c/*.[ch] tests/firmware/*.[ch])
+C_FILES = $(wildcard include/*.h libbinnet/*.[ch] pybinnet/*.[ch] bench/*.c bench/*/*.[ch] tests/*/*.[ch] tests/consumers/*/*.[ch])
 
 export STRICT
 export PIP_QUIET = 1
@@ -22,14 +25,17 @@ demo: build/demo.installed
 	$(BIN)/python examples/digits.py
 
 test: lint
-	PATH="$(CURDIR)/$(BIN):$$PATH" && \
-	    meson setup --reconfigure -Dwerror=$(if $(filter 1,$(STRICT)),true,false) build/meson && \
-	    meson compile -C build/meson && \
-	    meson test -C build/meson --print-errorlogs
-	tests/run_cross.sh
+	$(IN_VENV) meson setup --reconfigure -Dwerror=$(if $(filter 1,$(STRICT)),true,false) build/meson
+	$(IN_VENV) meson compile -C build/meson
+	$(IN_VENV) meson test -C build/meson --print-errorlogs
+	$(IN_VENV) tests/cross.sh
+	$(IN_VENV) tests/drop_in.sh
 	$(BIN)/python tests/firmware/run.py
-	$(BIN)/python tests/check_no_float.py build/meson/libbinnet.a
+	$(BIN)/python tests/proofs build/meson/libbinnet.a
 	cd build && venv/bin/pytest -c ../pyproject.toml ../tests/python pybinnet  # see CONTRIBUTING.md
+
+fuzz:
+	tests/fuzz/run.sh $(FUZZ_SECONDS)
 
 lint: build/test.installed
 	$(BIN)/ruff check
@@ -58,4 +64,4 @@ build/test.installed: $(BIN)/python $(SOURCES)
 	$(BIN)/pip install '.[test]'
 	touch $@
 
-.PHONY: demo test lint format clean
+.PHONY: demo test fuzz lint format clean

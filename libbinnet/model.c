@@ -327,28 +327,19 @@ static void run(const binnet_model *model, const uint8_t *x, uint32_t n_rows, in
     make_scores(model, &v, sums, n_rows, scores);
 }
 
-/* The most rows at a time that fit the scratch, 0 if none do. */
-static uint32_t rows_at_once(const binnet_model *model, size_t scratch_bytes, size_t n_rows) {
-    uint32_t low = 0, high = n_rows < BINNET_MAX_BATCH ? (uint32_t)n_rows : BINNET_MAX_BATCH;
-    while (low < high) {
-        const uint32_t middle = (low + high + 1) / 2;
-        if (divide_scratch(model, middle).end <= scratch_bytes)
-            low = middle;
-        else
-            high = middle - 1;
-    }
-    return low;
-}
-
 binnet_status binnet_model_predict(const binnet_model *model, const uint8_t *x, size_t n_rows,
                                    int32_t *scores, uint16_t *classes, void *scratch,
                                    size_t scratch_bytes) {
     if (!model || !scratch || (n_rows && !x)) return BINNET_ERR_ARGUMENT;
     if ((uintptr_t)scratch % BINNET_ALIGNMENT != 0) return BINNET_ERR_ALIGNMENT;
     if (n_rows == 0) return BINNET_OK;
-    const uint32_t at_once = rows_at_once(model, scratch_bytes, n_rows);
-    if (at_once == 0) return BINNET_ERR_BUFFER_SIZE;
-    const regions r = divide_scratch(model, at_once);
+    uint32_t at_once = n_rows < BINNET_MAX_BATCH ? (uint32_t)n_rows : BINNET_MAX_BATCH;
+    regions r = divide_scratch(model, at_once);
+    while (r.end > scratch_bytes) { /* as many as fit, but for a power of two */
+        at_once >>= 1;
+        if (at_once == 0) return BINNET_ERR_BUFFER_SIZE;
+        r = divide_scratch(model, at_once);
+    }
     for (size_t first = 0; first < n_rows; first += at_once) {
         const size_t rest = n_rows - first;
         const uint32_t n = rest < at_once ? (uint32_t)rest : at_once;

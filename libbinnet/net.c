@@ -162,11 +162,11 @@ binnet_status binnet_net_size(const binnet_config *config, size_t *n_bytes) {
     return BINNET_OK;
 }
 
-/* Square root rounded to nearest. */
+/* Square root rounded to nearest: v less odd numbers, whose sums are squares. */
 static uint32_t root(uint32_t v) {
     uint32_t r = 0;
-    while ((r + 1) * (r + 1) <= v) ++r;
-    return v - r * r > r ? r + 1 : r;
+    for (; v > r + r; ++r) v -= r + r + 1;
+    return v > r ? r + 1 : r;
 }
 
 /* The output scale of each class, from its share of the rows (docs/algorithm.md, section 2). */
