@@ -162,7 +162,10 @@ static void multiply_forward(pass *p) {
     gemm.n_columns = p->n_columns;
     gemm.depth = layer->fan_in;
     gemm.sums = net->z;
-    (p->input.data ? binnet_gemm_run : binnet_xnor_run)(&gemm);
+    if (p->input.data)
+        binnet_gemm_run(&gemm);
+    else
+        binnet_xnor_run(&gemm);
 }
 
 static void forward(binnet_net *net, binnet_layer_state *layer, const binnet_input *input,
@@ -219,7 +222,7 @@ static void norm_task(void *context, uint32_t task, uint32_t worker) {
 
 /* Errors, in the place of what they were derived from: as rows, for the backward product, and as columns where the
  * outer one wants them. */
-static void quantize(const pass *p, const binnet_strip *s) {
+static void quantize_errors(const pass *p, const binnet_strip *s) {
     const binnet_layer_state *layer = p->layer;
     const size_t at = (size_t)s->row * layer->units + s->column;
     binnet_error_job job = {.error = layer->error + at,
@@ -367,7 +370,7 @@ static void backward(binnet_net *net, binnet_layer_state *layer, const binnet_in
         memset(layer->normed, 0, (size_t)n_rows * layer->units);
         if (net->transposed) memset(net->transposed, 0, (size_t)n_rows * layer->units);
     } else {
-        each_strip(&p, quantize, layer->units, 1, BINNET_RANDOM_ERROR);
+        each_strip(&p, quantize_errors, layer->units, 1, BINNET_RANDOM_ERROR);
         p.delta_unit += p.exponent - 7;
     }
     take_input(&p);

@@ -316,7 +316,10 @@ static void run(const binnet_model *model, const uint8_t *x, uint32_t n_rows, in
             job.stride = activation_bytes(model, v.units);
             memset(activation, 0, n_rows * job.stride);
         }
-        (v.from_signs ? binnet_xnor_run : binnet_gemm_run)(&gemm);
+        if (v.from_signs)
+            binnet_xnor_run(&gemm);
+        else
+            binnet_gemm_run(&gemm);
         gemm.a.low = activation;
         gemm.a.stride = job.stride;
         if (i + 1 == model->n_layers || v.to_signs) continue;

@@ -1,4 +1,5 @@
-/* What a program that trains, keeps checkpoints, deploys and predicts calls: for the size of that.
+/* What a program that trains, deploys and predicts calls, with CHECKPOINTS one that keeps those too: for the size of
+ * that.
  * SPDX-License-Identifier: BSD-3-Clause */
 #include "binnet.h"
 
@@ -18,15 +19,18 @@ int main(void) {
     uint64_t loss;
     size_t n_bytes;
     if (binnet_net_size(&config, &n_bytes) != BINNET_OK ||
-        binnet_net_init(&net, arena, n_bytes, &config) != BINNET_OK ||
-        binnet_checkpoint_read(net, bytes, binnet_checkpoint_size(net)) != BINNET_OK)
+        binnet_net_init(&net, arena, n_bytes, &config) != BINNET_OK)
         return 1;
+#ifdef CHECKPOINTS
+    if (binnet_checkpoint_read(net, bytes, binnet_checkpoint_size(net)) != BINNET_OK ||
+        binnet_checkpoint_write(net, bytes, binnet_checkpoint_size(net)) != BINNET_OK)
+        return 4;
+#endif
     for (uint32_t step = binnet_net_step(net); step < 1000; ++step)
         if (binnet_net_train_step(net, rows, labels, 32, binnet_rate_exponent(3, 9, step, 1000),
                                   &loss) != BINNET_OK)
             return 2;
-    if (binnet_checkpoint_write(net, bytes, binnet_checkpoint_size(net)) != BINNET_OK ||
-        binnet_net_calibrate(net, rows, 32) != BINNET_OK ||
+    if (binnet_net_calibrate(net, rows, 32) != BINNET_OK ||
         binnet_model_write(net, bytes, binnet_model_size(net)) != BINNET_OK ||
         binnet_model_open(&model, bytes, binnet_model_size(net), NULL) != BINNET_OK ||
         binnet_model_predict(&model, rows, 1, NULL, &class, arena, n_bytes) != BINNET_OK)
