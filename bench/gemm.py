@@ -130,7 +130,7 @@ class Library:
             library = Path(folder, "roofline.so")
             subprocess.run(
                 [*shlex.split(os.environ.get("CC", "cc")), "-std=c99", "-O3", "-fPIC", "-shared"]
-                + ["-DNDEBUG", f"-I{ROOT / 'include'}", "-o", library, ROOT / "bench/roofline.c"]
+                + [f"-I{ROOT / 'include'}", "-o", library, ROOT / "bench/roofline.c"]
                 + [ROOT / "libbinnet" / name for name in sources],
                 check=True,
             )

@@ -74,7 +74,9 @@ typedef enum binnet_status {
     BINNET_ERR_TRUNCATED = -9, /* the file is shorter or longer than it says */
     BINNET_ERR_CHECKSUM = -10, /* the file's CRC-32 is wrong: damaged */
     BINNET_ERR_CORRUPT = -11,  /* the file's checksum is right, but a value in it is not allowed */
-    BINNET_ERR_MISMATCH = -12  /* the checkpoint is of a net of another configuration */
+    BINNET_ERR_MISMATCH =
+        -12 /* the checkpoint is of a net of another configuration; or, of an exported
+                                  model's self-test, another result than in Python */
 } binnet_status;
 
 /* One English sentence about a status; static storage, never NULL. */

@@ -21,7 +21,9 @@ const char *binnet_status_text(binnet_status status) {
     case BINNET_ERR_TRUNCATED: return "the file is shorter or longer than its header says";
     case BINNET_ERR_CHECKSUM: return "the file is damaged: its CRC-32 is wrong";
     case BINNET_ERR_CORRUPT: return "the file holds a value that its format does not allow";
-    case BINNET_ERR_MISMATCH: return "the checkpoint is of a net of another configuration";
+    case BINNET_ERR_MISMATCH:
+        return "the checkpoint is of a net of another configuration, or a self-test found another "
+               "result";
     }
     return "unknown status";
 }

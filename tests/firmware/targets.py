@@ -135,7 +135,7 @@ class Workshop:
             self.compile.append("-Werror")
         self.compile += [f"-I{path}" for path in (ROOT / "include", HERE, headers)]
         self.everything, self.inference = library_sources()
-        self.run_tool(*self.compile, "-DNDEBUG", "-c", *self.everything, cwd=self.objects)
+        self.run_tool(*self.compile, "-c", *self.everything, cwd=self.objects)
 
     def run_tool(self, *command, cwd=None):
         try:

@@ -11,7 +11,7 @@ from tools import HERE, ROOT, compiled, output, planted, sources
 
 PREFIX = "arm-none-eabi-"
 GCC = PREFIX + "gcc"
-FLAGS = "-mcpu=cortex-m0 -mthumb -mfloat-abi=soft -Os -std=c99 -ffreestanding -DNDEBUG".split()
+FLAGS = "-mcpu=cortex-m0 -mthumb -mfloat-abi=soft -Os -std=c99 -ffreestanding".split()
 FLAGS += ["-ffunction-sections", "-fdata-sections"]
 LINK = ["--specs=nano.specs", "-nostartfiles", "-Wl,--gc-sections,-e,main"]
 

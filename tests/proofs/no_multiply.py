@@ -21,7 +21,7 @@ from tools import HERE, ROOT, compiled, instructions, output, sources
 PREFIX = "riscv64-unknown-elf-"
 GCC, QEMU = PREFIX + "gcc", "qemu-system-riscv32"
 # Without tail calls: a call returns to where it was made.
-FLAGS = "-march=rv32i -mabi=ilp32 -std=c99 -DNDEBUG -ffunction-sections".split()
+FLAGS = "-march=rv32i -mabi=ilp32 -std=c99 -ffunction-sections".split()
 FLAGS += ["-fno-optimize-sibling-calls", "--specs=picolibc.specs"]
 BOARD = {"flash": 0x80000000, "flash_size": 0x400000, "ram": 0x80400000, "ram_size": 0x4000000}
 LINK = ["--oslib=semihost", "--crt0=hosted", "-Wl,--gc-sections"]

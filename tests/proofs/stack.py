@@ -19,7 +19,7 @@ from tools import ROOT, output
 
 CLANG = "clang-19"
 # RV32, for Cortex-M has no kcfi: the same sizes, and no kernels but the portable ones either.
-FLAGS = "--target=riscv32-unknown-elf -fsanitize=kcfi -std=c99 -DNDEBUG -O0 -S -emit-llvm".split()
+FLAGS = "--target=riscv32-unknown-elf -fsanitize=kcfi -std=c99 -O0 -S -emit-llvm".split()
 FLAGS += ["-isystem/usr/include/newlib", f"-I{ROOT}/include", "-o", "-"]
 
 NAME = r"@[\w.]+"
