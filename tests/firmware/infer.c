@@ -1,58 +1,49 @@
-/* Deployed models in flash: every score and class must be the host's.
+/* A deployed model as export_c writes it: it must pass its self-test, and every score and class
+ * must be the host's. The exit code is the self-test's status without its sign, if it fails.
  * SPDX-License-Identifier: BSD-3-Clause */
-#include "digits.h"
+#include "deployed.h"
 #include "platform.h"
 #include "report.h"
+#include "rows.h"
 
-#include <string.h>
+#if DEPLOYED_SCRATCH_BYTES > MOST_SCRATCH_BYTES
+#error "prediction takes more memory than was promised"
+#endif
 
-/* A model, and the scores of the test rows that the host computed. */
-typedef struct exported {
-    const char *name;
-    const uint8_t *model;
-    size_t n_bytes;
-    const int32_t (*scores)[N_CLASSES];
-} exported;
+static uint64_t scratch[(DEPLOYED_SCRATCH_BYTES + 7) / 8];
 
-#include "exported.h" /* the table `exports` of these */
-
-static uint64_t scratch[ARENA_BYTES / 8];
-
-static uint16_t first_largest(const int32_t *scores) {
-    uint16_t best = 0;
-    for (uint16_t k = 1; k < N_CLASSES; ++k)
-        if (scores[k] > scores[best]) best = k;
-    return best;
-}
-
-/* The rows that differ from the host's, of one model. */
-static uint32_t differing(const exported *e) {
-    binnet_model model;
-    uint32_t n_differing = 0, n_errors = 0;
-    if (failed(binnet_model_open(&model, e->model, e->n_bytes, NULL), e->name)) return N_TEST;
-    for (uint32_t i = 0; i < N_TEST; ++i) {
-        int32_t scores[N_CLASSES];
-        uint16_t class;
-        if (failed(
-                binnet_model_predict(&model, x_test[i], 1, scores, &class, scratch, sizeof scratch),
-                e->name))
-            return N_TEST;
-        n_differing += class != first_largest(e->scores[i]) ||
-                       memcmp(scores, e->scores[i], sizeof scores) != 0;
-        n_errors += class != labels_test[i];
+/* The rows that differ from the host's. */
+static uint32_t differing(const binnet_model *model, uint32_t *n_errors) {
+    uint32_t n_differing = 0;
+    for (uint32_t i = 0; i < N_ROWS; ++i) {
+        int32_t row_scores[DEPLOYED_N_CLASSES];
+        uint16_t class_index;
+        if (failed(deployed_predict(model, inputs[i], row_scores, &class_index, scratch,
+                                    DEPLOYED_SCRATCH_BYTES),
+                   "predict"))
+            return N_ROWS;
+        n_differing += deployed_classes[class_index] != predicted[i] ||
+                       memcmp(row_scores, scores[i], sizeof row_scores) != 0;
+        *n_errors += deployed_classes[class_index] != labels[i];
     }
-    say(e->name);
-    say_number(" ", n_errors, " errors");
-    if (n_differing) say_number(", ", n_differing, " ROWS DIFFER FROM THE HOST'S");
-    say("; ");
     return n_differing;
 }
 
 int main(void) {
-    uint32_t n_differing = 0;
-    for (size_t i = 0; i < sizeof exports / sizeof *exports; ++i)
-        n_differing += differing(&exports[i]);
-    say_number("of ", N_TEST, " rows");
+    binnet_model model;
+    uint32_t n_errors = 0;
+    const binnet_status status = deployed_selftest(scratch, DEPLOYED_SCRATCH_BYTES);
+    if (failed(status, "self-test")) return -(int)status;
+    if (deployed_selftest(scratch, DEPLOYED_SCRATCH_BYTES - 1) != BINNET_ERR_BUFFER_SIZE) {
+        say("less scratch would do\n");
+        return 1;
+    }
+    if (failed(deployed_open(&model), "open")) return 1;
+    const uint32_t n_differing = differing(&model, &n_errors);
+    say_number("scratch ", DEPLOYED_SCRATCH_BYTES, "; ");
+    say_number("", n_errors, " errors");
+    say_number(" of ", N_ROWS, " rows");
+    if (n_differing) say_number("; ", n_differing, " DIFFER FROM THE HOST'S");
     say_stack();
     return n_differing != 0;
 }

@@ -2,16 +2,19 @@
 
 Usage: run.py [TARGET ...], with the Python that has pybinnet installed.
 
-On each target a deployed model must score every row as the host does; nets trained there, from new
-weights and from a checkpoint of the host, must become the host's checkpoint; bad input must be
-refused; and a fault must be told. Sizes are bytes; RAM is without the stack, of which is told the
-most in use. A missing tool is a SKIP and, with STRICT=1, an error.
+On each target a deployed model, exported by pybinnet.export_c, must pass its self-test and score
+every row as the host does, and an error planted in one must be found; nets trained there, from new
+weights and from a checkpoint of the host, must become the host's checkpoint, and the host must be
+able to take that file back and go on; bad input must be refused; and a fault must be told. Sizes
+are bytes; RAM is without the stack, of which is told the most in use. A missing tool is a SKIP and,
+with STRICT=1, an error.
 """
 
 # SPDX-License-Identifier: BSD-3-Clause
 
 import hashlib
 import os
+import shutil
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -21,11 +24,29 @@ import truth
 from targets import HERE, KB, TARGETS, MissingTool, Workshop
 
 EXIT_FAULT = 70  # machine.h
+CHECKSUM, MISMATCH = 10, 12  # binnet.h; infer.c exits with them
+# Errors planted in an exported model and its rows: the array, the place of the number that is
+# changed, and the exit code and words of who finds it.
+PLANTED = {
+    "a wrong score is found": ("scores", 0, 1, "; 1 DIFFER FROM THE HOST'S"),
+    "self-test finds a wrong score": ("deployed_test_scores", 0, MISMATCH, "self-test: "),
+    "self-test finds a wrong edge": ("deployed_edges", 0, MISMATCH, "self-test: "),
+    "self-test finds damage": ("deployed_model", 500, CHECKSUM, "self-test: "),
+}
 WIDTH = 33  # of a test's title
 
 
 class Failure(Exception):
     """A test that failed; says how."""
+
+
+def digest(content):
+    return hashlib.sha256(content).hexdigest()
+
+
+def same(content, wanted, what):
+    if digest(content) != digest(wanted):
+        raise Failure(f"another than the host's, SHA-256 {digest(content)}: {what}")
 
 
 class Trials:
@@ -34,13 +55,15 @@ class Trials:
     Parameters
     ----------
     workshop : Workshop
+    rows : truth.Digits
     nets : dict of str to truth.Trained
     headers : Path
         A folder for each header that some programs have their own version of.
     """
 
-    def __init__(self, workshop, nets, headers):
+    def __init__(self, workshop, rows, nets, headers):
         self.workshop = workshop
+        self.rows = rows
         self.nets = nets
         self.headers = headers
 
@@ -48,8 +71,10 @@ class Trials:
         """Pairs of a title and a function that returns what to print, or raises Failure."""
         if self.workshop.target.memory:
             yield "a fault is told", self.fault
-        yield "a wrong score is found", self.wrong_score
-        yield "inference", self.inference
+        for name in PLANTED:
+            yield name, lambda name=name: self.planted(name)
+        for name in truth.DEPLOYED:
+            yield f"inference, {name}", lambda name=name: self.inference(name)
         memory = self.workshop.target.memory
         for name in self.nets:
             if name in truth.TRAINED_LARGER and memory and memory.ram_bytes < 128 * KB:
@@ -81,26 +106,31 @@ class Trials:
             raise Failure(f"exit code {code}: {printed}")
         return printed
 
-    def wrong_score(self):
-        program = self.program("infer", "wrong", self.workshop.inference)
+    def planted(self, name):
+        *_, exit_code, words = PLANTED[name]
+        program = self.program("infer", f"planted/{name}", self.workshop.inference)
         code, printed = self.workshop.run(program)
-        if code != 1 or printed.count("1 ROWS DIFFER") != 1:
+        if code != exit_code or words not in printed:
             raise Failure(f"exit code {code}: {printed}")
-        return "1 row differs"
+        return f"exit code {code}: {printed}"
 
-    def inference(self):
-        return self.run(self.program("infer", "right", self.workshop.inference))
+    def inference(self, name):
+        return self.run(self.program("infer", f"deployed/{name}", self.workshop.inference))
 
     def training(self, name, start):
         program = self.program("train", f"{name}/{start}")
         printed = self.run(program)
-        net = self.nets[name].classifier
-        digests = []
-        for file, wanted in [("checkpoint", net.checkpoint_), ("model", net.model_)]:
-            digests.append(hashlib.sha256(self.workshop.saved(program, file)).hexdigest())
-            if digests[-1] != hashlib.sha256(wanted).hexdigest():
-                raise Failure(f"another {file} than the host's: SHA-256 {digests[-1]}; {printed}")
-        return f"SHA-256 {digests[0][:16]}…; {printed}"
+        net = self.nets[name]
+        checkpoint, model = (self.workshop.saved(program, file) for file in ("checkpoint", "model"))
+        same(checkpoint, net.classifier.checkpoint_, f"checkpoint; {printed}")
+        same(model, net.classifier.model_, f"model; {printed}")
+        if f"; {net.errors} errors of" not in printed:
+            raise Failure(f"not {net.errors} errors as on the host: {printed}")
+        if start == "resumed":
+            longer = truth.continued(self.rows, net.classifier, checkpoint)
+            same(longer, net.continued, f"checkpoint after pulling back; {printed}")
+            printed = f"pulled back {digest(longer)[:16]}…; {printed}"
+        return f"SHA-256 {digest(checkpoint)[:16]}…; {printed}"
 
     def bad_input(self):
         return self.run(self.program("reject", "binary/new"))
@@ -109,12 +139,11 @@ class Trials:
 def write_headers(folder, rows, nets):
     """Write what the programs include: folders of `folder`, and digits.h in it."""
     (folder / "digits.h").write_text(truth.digits_header(rows))
-    exports = truth.deployed(rows)
-    right = truth.exported_header(rows, exports)
-    wrong = truth.exported_header(rows, exports, wrong=True)
-    for name, text in [("right", right), ("wrong", wrong)]:
-        (folder / name).mkdir()
-        (folder / name / "exported.h").write_text(text)
+    for name, subject in truth.deployed(rows).items():
+        truth.export(subject, folder / "deployed" / name)
+    for name, (array, place, *_) in PLANTED.items():
+        copy = shutil.copytree(folder / "deployed" / "integers", folder / "planted" / name)
+        truth.plant_error(copy / ("rows.h" if array == "scores" else "deployed.h"), array, place)
     for name, net in nets.items():
         for start, first_epoch in [("new", 0), ("resumed", truth.RESUMED_AFTER)]:
             path = folder / name / start
@@ -122,11 +151,11 @@ def write_headers(folder, rows, nets):
             (path / "net.h").write_text(truth.net_header(net, first_epoch))
 
 
-def try_target(target, folder, nets):
+def try_target(target, folder, rows, nets):
     """Run all tests; return lines to print and whether all is well."""
     lines = [f"{target.name} ({target.processor})"]
     try:
-        trials = Trials(Workshop(target, folder / target.name, folder), nets, folder)
+        trials = Trials(Workshop(target, folder / target.name, folder), rows, nets, folder)
     except MissingTool as tool:
         return [f"{lines[0]}: SKIP, this needs {tool}"], os.environ.get("STRICT") != "1"
     fine = True
@@ -151,7 +180,7 @@ def main(names):
         parameters = truth.TRAINED | truth.TRAINED_LARGER
         nets = {name: truth.trained(rows, values) for name, values in parameters.items()}
         write_headers(folder, rows, nets)
-        results = pool.map(lambda target: try_target(target, folder, nets), targets)
+        results = pool.map(lambda target: try_target(target, folder, rows, nets), targets)
         for lines, good in results:
             print("\n".join(lines), flush=True)
             fine &= good

@@ -2,26 +2,31 @@
 
 # SPDX-License-Identifier: BSD-3-Clause
 
+import copy
 import os
+import re
 from dataclasses import dataclass
+from itertools import islice
 from unittest.mock import patch
 
 import numpy as np
 from sklearn.datasets import load_digits
 
-from pybinnet import BinaryConnectClassifier, _engine
+from pybinnet import BinaryConnectClassifier, _engine, export_c
 from pybinnet._training import engine_method, rate_exponents
 
 N_TRAIN, N_TEST = 1003, 450  # the former not a multiple of a batch: some batches are short
 
-# Of the inference test.
+# Of the inference test: 64-64-32-10 on bytes, and on integers that become more features.
 DEPLOYED = {
-    "binary": {"hidden_layer_sizes": (64, 32)},
-    "ternary": {"hidden_layer_sizes": (64, 32), "weights": "ternary"},
-    "sign": {"hidden_layer_sizes": (64, 32), "activation": "sign"},
+    "binary": {},
+    "ternary": {"weights": "ternary"},
+    "sign": {"activation": "sign"},
+    "integers": {},
 }
+MOST_SCRATCH = 512  # bytes in which the project promises that the former predict
 # Of the training tests. 16 KB must hold the first ones with their checkpoint and stack.
-SMALL = {"hidden_layer_sizes": (32,), "batch_size": 8, "max_iter": 4}
+SMALL = {"hidden_layer_sizes": (32,), "batch_size": 16, "max_iter": 4}
 SIGNS = {
     "hidden_layer_sizes": (24,),
     "weights": "ternary",
@@ -46,11 +51,22 @@ class Digits:
 
 
 @dataclass(frozen=True)
+class Deployed:
+    """A classifier, and test rows: uint8 or int32."""
+
+    classifier: BinaryConnectClassifier
+    inputs: np.ndarray
+    labels: np.ndarray
+
+
+@dataclass(frozen=True)
 class Trained:
-    """A net that the host trained, and its checkpoint after some epochs."""
+    """A net that the host trained, its checkpoints after some epochs, and its test errors."""
 
     classifier: BinaryConnectClassifier
     resumed: bytes
+    continued: bytes  # after one epoch more than the classifier's
+    errors: int
 
 
 def digits():
@@ -59,14 +75,24 @@ def digits():
     return Digits(x[:N_TRAIN], labels[:N_TRAIN], x[-N_TEST:], labels[-N_TEST:])
 
 
+def readings(x):
+    """Make of bytes what sensors may give: signed, noisy, each column on a scale of its own."""
+    noisy = x.astype(np.int64) + np.random.default_rng(0).integers(16, size=x.shape)
+    return ((noisy - 100) * 10 ** (np.arange(x.shape[1]) % 8)).astype(np.int32)
+
+
 def deployed(rows):
-    """Return the classifiers of the inference test."""
-    return {
-        name: BinaryConnectClassifier(**parameters, random_state=0).fit(
-            rows.x_train, rows.labels_train
+    """Return what the inference test is about, by name."""
+    result = {}
+    for name, parameters in DEPLOYED.items():
+        x_train, x_test = rows.x_train, rows.x_test
+        if name == "integers":
+            x_train, x_test = readings(x_train), readings(x_test)
+        classifier = BinaryConnectClassifier((64, 32), **parameters, random_state=0)
+        result[name] = Deployed(
+            classifier.fit(x_train, rows.labels_train), x_test, rows.labels_test
         )
-        for name, parameters in DEPLOYED.items()
-    }
+    return result
 
 
 def trained(rows, parameters):
@@ -77,22 +103,48 @@ def trained(rows, parameters):
         if info.epoch == RESUMED_AFTER:
             kept.append(info.checkpoint())
 
-    classifier = BinaryConnectClassifier(**parameters, random_state=7, callbacks=[keep])
-    return Trained(classifier.fit(rows.x_train, rows.labels_train), kept[0])
+    data = rows.x_train, rows.labels_train
+    classifier = BinaryConnectClassifier(**parameters, random_state=7, callbacks=[keep]).fit(*data)
+    longer = copy.deepcopy(classifier).set_params(warm_start=True, max_iter=1).fit(*data)
+    errors = int((classifier.predict(rows.x_test) != rows.labels_test).sum())
+    return Trained(classifier, kept[0], longer.checkpoint_, errors)
+
+
+def net_of(classifier):
+    """Return a new net like that of a classifier."""
+    configuration = classifier._configuration
+    return _engine.Net(
+        classifier.n_features_in_,
+        configuration.units,
+        configuration.batch_size,
+        configuration.seed,
+        configuration.class_counts,
+        engine_method(configuration.method),
+    )
+
+
+def n_steps(classifier):
+    """Return the steps of an epoch."""
+    return -(-N_TRAIN // classifier._configuration.batch_size)
+
+
+def continued(rows, classifier, checkpoint):
+    """Return the checkpoint after an epoch on this host that goes on from a device's checkpoint."""
+    net = net_of(classifier)
+    net.restore(checkpoint)
+    steps = n_steps(classifier)
+    order = _engine.row_order(classifier._configuration.seed, net.step // steps, N_TRAIN)
+    for i in range(steps):
+        batch = order[i * N_TRAIN // steps : (i + 1) * N_TRAIN // steps]
+        rate = _engine.rate_exponent(*rate_exponents(classifier), i, steps)
+        net.train_step(rows.x_train[batch], rows.labels_train[batch], rate)
+    return net.checkpoint()
 
 
 def portable_size(classifier):
     """Return bytes of the arena with portable kernels; on 32-bit processors a little less do."""
-    configuration = classifier._configuration
     with patch.dict(os.environ, BINNET_ISA="portable"):
-        return _engine.Net(
-            classifier.n_features_in_,
-            configuration.units,
-            configuration.batch_size,
-            configuration.seed,
-            configuration.class_counts,
-            engine_method(configuration.method),
-        ).n_bytes
+        return net_of(classifier).n_bytes
 
 
 # ---- C headers ------------------------------------------------------------------------------
@@ -116,7 +168,7 @@ def constants(**numbers):
 
 
 def arena(n_bytes):
-    """Memory for a net or for scratch, unless the target says how much."""
+    """Memory for a net, or for scratch of any kernels, unless the target says how much."""
     return f"#ifndef ARENA_BYTES\n#define ARENA_BYTES {n_bytes}\n#endif\n"
 
 
@@ -135,18 +187,28 @@ def digits_header(rows):
     )
 
 
-def exported_header(rows, classifiers, wrong=False):
-    """Models and their scores of the test rows, the first of which may be wrong."""
-    text, table = arena(4096), ""
-    for name, classifier in classifiers.items():
-        scores = _engine.predict_scores(classifier.model_, rows.x_test)
-        if wrong:
-            scores[0, 0] += 1
-            wrong = False
-        text += file_bytes(f"{name}_model", classifier.model_)
-        text += constant("int32_t", f"{name}_scores", scores)
-        table += f'{{"{name}", {name}_model, sizeof {name}_model, {name}_scores}},\n'
-    return text + f"static const exported exports[] = {{\n{table}}};\n"
+def export(subject, folder):
+    """Write what infer.c includes: deployed.h, and rows.h with the host's answers."""
+    folder.mkdir(parents=True)
+    export_c(subject.classifier, folder / "deployed.h")
+    features = subject.classifier.encoder_.transform(subject.inputs)
+    scores = _engine.predict_scores(subject.classifier.model_, features)
+    most = MOST_SCRATCH + (0 if subject.inputs.dtype == np.uint8 else features.shape[1])
+    (folder / "rows.h").write_text(
+        constants(N_ROWS=len(scores), MOST_SCRATCH_BYTES=most)
+        + constant("deployed_input", "inputs", subject.inputs)
+        + constant("int32_t", "scores", scores)
+        + constant("uint16_t", "predicted", subject.classifier.predict(subject.inputs))
+        + constant("uint16_t", "labels", subject.labels)
+    )
+
+
+def plant_error(file, array, place):
+    """Change one number of an array in a header."""
+    text = file.read_text()
+    begin = re.search(rf"\b{array}\[.* = ", text).end()
+    start, end = next(islice(re.compile(r"-?\w+").finditer(text, begin), place, None)).span()
+    file.write_text(f"{text[:start]}{int(text[start:end], 0) ^ 64}{text[end:]}")
 
 
 def net_header(trained_net, first_epoch=0):
@@ -165,7 +227,7 @@ def net_header(trained_net, first_epoch=0):
         + constants(
             FIRST_EPOCH=first_epoch,
             N_EPOCHS=f"{classifier.n_iter_}u",
-            N_STEPS=f"{-(-N_TRAIN // batch_size)}u",
+            N_STEPS=f"{n_steps(classifier)}u",
             BATCH_SIZE=batch_size,
             FIRST_RATE=first,
             LAST_RATE=last,
