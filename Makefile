@@ -15,7 +15,7 @@ VENV = build/venv
 BIN = $(VENV)/bin
 IN_VENV = PATH="$(CURDIR)/$(BIN):$$PATH"
 SOURCES = $(wildcard include/* libbinnet/* pybinnet/*.py pybinnet/*.[ch]) setup.py pyproject.toml VERSION
-C_FILES = $(wildcard include/*.h libbinnet/*.[ch] pybinnet/*.[ch] bench/*.c bench/*/*.[ch] tests/*/*.[ch] tests/consumers/*/*.[ch])
+C_FILES = $(wildcard include/*.h libbinnet/*.[ch] pybinnet/*.[ch] bench/*.c bench/*/*.[ch] examples/*/*.[ch] tests/*/*.[ch] tests/consumers/*/*.[ch])
 
 export STRICT
 export PIP_QUIET = 1
