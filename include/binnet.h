@@ -267,7 +267,9 @@ binnet_status binnet_checkpoint_read(binnet_net *net, const void *bytes, size_t 
 
 /* Measures the normalisation statistics of the present weights on n_rows more rows, 2 <= n_rows <=
  * batch_size. Call it with one or more batches of training rows after the last training step:
- * statistics are averaged over the batches since then. At most 65535 batches. */
+ * statistics are averaged over the batches since then. At most 65535 batches. A batch must be a
+ * sample of all rows: shuffled, for instance by binnet_row_order of epoch UINT32_MAX, which no
+ * training comes to. */
 binnet_status binnet_net_calibrate(binnet_net *net, const uint8_t *x, uint32_t n_rows);
 
 /* Bytes of the model that binnet_model_write makes of this net. */
@@ -312,62 +314,83 @@ binnet_status binnet_model_evaluate(const binnet_model *model, const uint8_t *x,
 
 /* cffi: end */
 
-/* ---- Arenas sized by the compiler ---------------------------------------------------------- */
+/* ---- Buffers sized by the compiler --------------------------------------------------------- */
 
-/* binnet_net_size as a constant, of the default method (all zero) with the portable kernels and the calling thread
- * only: BINNET_NET_SIZE(batch_size, n_features, units of the first layer, ... of the last), one to four layers.
+/* binnet_net_size, binnet_checkpoint_size and binnet_model_size as constants, of the default method
+ * (all zero), the first with the portable kernels on the calling thread. `units...` are those of
+ * one to four layers.
  *
- *     static uint64_t arena[BINNET_NET_SIZE(32, 64, 32, 10) / 8];
+ *     static uint64_t arena[BINNET_NET_SIZE(32, 64, 32, 10) / 8]; // 64-32-10, batches of 32
+ *     static uint8_t checkpoint[BINNET_CHECKPOINT_SIZE(64, 32, 10)];
+ *     static uint8_t model[BINNET_MODEL_SIZE(64, 32, 10)];
  *
- * What is in it, and the bytes of other methods: docs/firmware.md. */
-#define BINNET_NET_SIZE(batch, features, ...)                                                      \
-    BINNET_FIFTH_(__VA_ARGS__, BINNET_NET_4_, BINNET_NET_3_, BINNET_NET_2_, BINNET_NET_1_, 0)      \
-    ((size_t)(batch), (size_t)(features), __VA_ARGS__)
+ * What is in them, and the bytes of other methods: docs/firmware.md. */
+#define BINNET_NET_SIZE(batch_size, n_features, ...)                                               \
+    BINNET_PICK_(BINNET_NET, __VA_ARGS__)((size_t)(batch_size), n_features, __VA_ARGS__)
+#define BINNET_CHECKPOINT_SIZE(n_features, ...)                                                    \
+    (52 + BINNET_UP_(BINNET_PICK_(BINNET_LAST, __VA_ARGS__)(__VA_ARGS__), 4) +                     \
+     BINNET_SUM_(BINNET_CHECKPOINT_LAYER_, n_features, __VA_ARGS__))
+#define BINNET_MODEL_SIZE(n_features, ...)                                                         \
+    (36 + BINNET_SUM_(BINNET_MODEL_LAYER_, n_features, __VA_ARGS__))
 
-/* The parts of it: not for use. */
+/* The rest is not for use. By how many units there are: */
+#define BINNET_PICK_(name, ...)                                                                    \
+    BINNET_FIFTH_(__VA_ARGS__, name##_4_, name##_3_, name##_2_, name##_1_, 0)
 #define BINNET_FIFTH_(a, b, c, d, fifth, ...) fifth
-#define BINNET_NET_1_(B, F, o)                                                                     \
-    (BINNET_LAYER_(F, o) +                                                                         \
-     BINNET_REST_(1, B, F, (size_t)0, (size_t)0, (size_t)0, (size_t)(o), F * (o)))
-#define BINNET_NET_2_(B, F, a, o)                                                                  \
-    (BINNET_LAYER_(F, a) + BINNET_LAYER_(a, o) +                                                   \
-     BINNET_REST_(2, B, BINNET_MAX_(F, a), (size_t)(a), (size_t)0, (size_t)0, (size_t)(o),         \
-                  F * (a) + (size_t)(a) * (o)))
-#define BINNET_NET_3_(B, F, a, b, o)                                                               \
-    (BINNET_LAYER_(F, a) + BINNET_LAYER_(a, b) + BINNET_LAYER_(b, o) +                             \
-     BINNET_REST_(3, B, BINNET_MAX_(F, BINNET_MAX_(a, b)), (size_t)(a), (size_t)(b), (size_t)0,    \
-                  (size_t)(o), F * (a) + (size_t)(a) * (b) + (size_t)(b) * (o)))
-#define BINNET_NET_4_(B, F, a, b, c, o)                                                            \
-    (BINNET_LAYER_(F, a) + BINNET_LAYER_(a, b) + BINNET_LAYER_(b, c) + BINNET_LAYER_(c, o) +       \
-     BINNET_REST_(4, B, BINNET_MAX_(BINNET_MAX_(F, a), BINNET_MAX_(b, c)), (size_t)(a),            \
-                  (size_t)(b), (size_t)(c), (size_t)(o),                                           \
-                  F * (a) + (size_t)(a) * (b) + (size_t)(b) * (c) + (size_t)(c) * (o)))
+#define BINNET_LAST_1_(o) o
+#define BINNET_LAST_2_(a, o) o
+#define BINNET_LAST_3_(a, b, o) o
+#define BINNET_LAST_4_(a, b, c, o) o
+#define BINNET_SUM_(of, F, ...) BINNET_PICK_(BINNET_SUM, __VA_ARGS__)(of, F, __VA_ARGS__)
+#define BINNET_SUM_1_(of, F, o) of((size_t)(F), (size_t)(o))
+#define BINNET_SUM_2_(of, F, a, o) (of((size_t)(F), (size_t)(a)) + BINNET_SUM_1_(of, a, o))
+#define BINNET_SUM_3_(of, F, a, b, o) (of((size_t)(F), (size_t)(a)) + BINNET_SUM_2_(of, a, b, o))
+#define BINNET_SUM_4_(of, F, a, b, c, o)                                                           \
+    (of((size_t)(F), (size_t)(a)) + BINNET_SUM_3_(of, a, b, c, o))
+
 #define BINNET_MAX_(x, y) ((size_t)(x) > (size_t)(y) ? (size_t)(x) : (size_t)(y))
 #define BINNET_UP_(x, to) (((size_t)(x) + (to) - 1) / (to) * (to))
-/* Latent weights; their signs; biases, gradients of biases, scales. */
-#define BINNET_LAYER_(fan_in, units)                                                               \
-    (BINNET_UP_((size_t)2 * (fan_in) * (units), 8) + BINNET_UP_(fan_in, 64) / 8 * (units) +        \
-     2 * BINNET_UP_((size_t)2 * (units), 8) + BINNET_UP_((size_t)4 * (units), 8))
-/* The net; its targets; what is normed; activations with sums or errors; bits of an input; peaks; a row of sums. D is
- * the largest fan-in, a, b, c are hidden units or 0, W weights. */
-#define BINNET_REST_(n, B, D, a, b, c, o, W)                                                       \
-    (64 + 16 * sizeof(void *) + (n) * (24 + 22 * sizeof(void *)) + BINNET_UP_(o, 8) +              \
-     BINNET_MAX_(BINNET_HIDDEN_(B, a, b, c) + BINNET_UP_(B * (o), 8),                              \
-                 16 * ((a) + (b) + (c) + (o))) +                                                   \
+#define BINNET_WEIGHTS_(N, M) (N * M)
+#define BINNET_CHECKPOINT_LAYER_(N, M) (16 + BINNET_UP_(2 * M + 2 * N * M, 4))
+#define BINNET_MODEL_LAYER_(N, M) (8 + 8 * M + BINNET_UP_(M * (BINNET_UP_(N, 8) / 8), 4))
+/* In the arena: pointers and numbers; latent weights; their signs; biases and scales; gradients of
+ * biases. */
+#define BINNET_NET_LAYER_(N, M)                                                                    \
+    (24 + 22 * sizeof(void *) + BINNET_UP_(2 * N * M, 8) + BINNET_UP_(N, 64) / 8 * M +             \
+     2 * BINNET_UP_(2 * M, 8) + BINNET_UP_(4 * M, 8))
+#define BINNET_NET_1_(B, F, o)                                                                     \
+    (BINNET_SUM_1_(BINNET_NET_LAYER_, F, o) +                                                      \
+     BINNET_NET_REST_(B, F, 0, 0, 0, o, BINNET_SUM_1_(BINNET_WEIGHTS_, F, o)))
+#define BINNET_NET_2_(B, F, a, o)                                                                  \
+    (BINNET_SUM_2_(BINNET_NET_LAYER_, F, a, o) +                                                   \
+     BINNET_NET_REST_(B, F, a, 0, 0, o, BINNET_SUM_2_(BINNET_WEIGHTS_, F, a, o)))
+#define BINNET_NET_3_(B, F, a, b, o)                                                               \
+    (BINNET_SUM_3_(BINNET_NET_LAYER_, F, a, b, o) +                                                \
+     BINNET_NET_REST_(B, F, a, b, 0, o, BINNET_SUM_3_(BINNET_WEIGHTS_, F, a, b, o)))
+#define BINNET_NET_4_(B, F, a, b, c, o)                                                            \
+    (BINNET_SUM_4_(BINNET_NET_LAYER_, F, a, b, c, o) +                                             \
+     BINNET_NET_REST_(B, F, a, b, c, o, BINNET_SUM_4_(BINNET_WEIGHTS_, F, a, b, c, o)))
+/* The net; its targets; what is normed; activations with sums or errors; bits of an input; a number
+ * for the thread; a row of sums. a, b, c are hidden units or 0. */
+#define BINNET_NET_REST_(B, F, a, b, c, o, weights)                                                \
+    (64 + 16 * sizeof(void *) + BINNET_UP_(o, 8) +                                                 \
+     BINNET_MAX_(BINNET_BYTES_(B, a, b, c) + BINNET_UP_(B * (o), 8),                               \
+                 (size_t)16 * ((a) + (b) + (c) + (o))) +                                           \
      BINNET_MAX_(                                                                                  \
-         BINNET_HIDDEN_(B, a, b, c) +                                                              \
-             BINNET_MAX_(4 * B * BINNET_UP_(BINNET_SUMS_(B, a, b, c, o, W), 16),                   \
+         BINNET_BYTES_(B, a, b, c) +                                                               \
+             BINNET_MAX_(4 * B * BINNET_UP_(BINNET_SUMS_(B, a, b, c, o, weights), 16),             \
                          BINNET_UP_(2 * B * (o), 8)),                                              \
          BINNET_MAX_(BINNET_UP_(2 * B * (a), 8),                                                   \
-                     BINNET_MAX_(BINNET_HIDDEN_(B, a, 0, 0) + BINNET_UP_(2 * B * (b), 8),          \
-                                 BINNET_HIDDEN_(B, a, b, 0) + BINNET_UP_(2 * B * (c), 8)))) +      \
-     BINNET_UP_(B * (BINNET_UP_(D, 8) / 8), 8) + 8 + 4 * BINNET_UP_(D, 16))
-#define BINNET_HIDDEN_(B, a, b, c)                                                                 \
+                     BINNET_MAX_(BINNET_BYTES_(B, a, 0, 0) + BINNET_UP_(2 * B * (b), 8),           \
+                                 BINNET_BYTES_(B, a, b, 0) + BINNET_UP_(2 * B * (c), 8)))) +       \
+     BINNET_UP_(B * (BINNET_UP_(BINNET_DEEPEST_(F, a, b, c), 8) / 8), 8) + 8 +                     \
+     4 * BINNET_UP_(BINNET_DEEPEST_(F, a, b, c), 16))
+#define BINNET_BYTES_(B, a, b, c)                                                                  \
     (BINNET_UP_(B * (a), 8) + BINNET_UP_(B * (b), 8) + BINNET_UP_(B * (c), 8))
+#define BINNET_DEEPEST_(F, a, b, c) BINNET_MAX_(BINNET_MAX_(F, a), BINNET_MAX_(b, c))
 /* Columns of sums at a time. */
-#define BINNET_SUMS_(B, a, b, c, o, W)                                                             \
-    BINNET_MIN_(BINNET_MAX_(BINNET_MAX_(a, b), BINNET_MAX_(c, o)),                                 \
-                BINNET_MAX_(16, (W) / (16 * B) / 16 * 16))
+#define BINNET_SUMS_(B, a, b, c, o, weights)                                                       \
+    BINNET_MIN_(BINNET_DEEPEST_(o, a, b, c), BINNET_MAX_(16, (weights) / (16 * B) / 16 * 16))
 #define BINNET_MIN_(x, y) ((x) < (y) ? (x) : (y))
 
 #ifdef __cplusplus

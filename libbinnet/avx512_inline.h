@@ -1,5 +1,5 @@
-/* What kernels_avx512.c and training_avx512.c share: masks, and the loops of norm_inline.h by hand, of which gcc 12
- * makes scalar code in part.
+/* What kernels_avx512.c and training_avx512.c share: masks, and the loops of norm_inline.h by hand,
+ * of which gcc 12 makes scalar code in part.
  * SPDX-License-Identifier: BSD-3-Clause */
 #ifndef BINNET_AVX512_INLINE_H
 #define BINNET_AVX512_INLINE_H

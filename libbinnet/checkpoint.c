@@ -43,11 +43,11 @@ static void configured_word(cursor *c, uint32_t value) {
     configured(c, bytes, sizeof bytes);
 }
 
-/* What is learned: a number from -1 to `most`, */
+/* What is learned: a number that is at most `most` when 1 is added, as a uint32, */
 static void learned_word(cursor *c, int32_t *value, uint32_t most) {
     uint8_t *p = take(c, 4);
     if (c->purpose == WRITE) binnet_put32(p, (uint32_t)*value);
-    if (c->purpose == CHECK) corrupt_if(c, binnet_get32(p) + 1 > most + 1);
+    if (c->purpose == CHECK) corrupt_if(c, binnet_get32(p) + 1 > most);
     if (c->purpose == READ) *value = binnet_get_signed(p);
 }
 
@@ -76,12 +76,13 @@ static void layer_values(cursor *c, binnet_layer_state *layer) {
 
 /* Returns the bytes up to the checksum. */
 static size_t walk(binnet_net *net, cursor *c) {
-    const uint32_t most = net->method.solver == BINNET_ADAMAX ? UINT32_MAX : 29; /* -1 is all */
+    /* Exponents are -1, or up to 29 but for AdaMax. */
+    const uint32_t most = net->method.solver == BINNET_ADAMAX ? 0 : 30;
     int32_t step = (int32_t)net->step;
-    c->at = 24;
+    c->at = BINNET_FILE_HEADER;
     configured_word(c, (uint32_t)(net->seed & 0xffffffffu));
     configured_word(c, (uint32_t)(net->seed >> 32));
-    learned_word(c, &step, UINT32_MAX - 1);
+    learned_word(c, &step, UINT32_MAX);
     configured_word(c, net->batch_size);
     configured_word(c, net->n_features);
     configured_word(c, net->n_layers);
@@ -94,7 +95,7 @@ static size_t walk(binnet_net *net, cursor *c) {
     }
     configured(c, net->targets, binnet_output_layer(net)->units);
     for (uint32_t i = 0; i < net->n_layers; ++i) layer_values(c, &net->layers[i]);
-    net->step = (uint32_t)step;
+    if (c->purpose == READ) net->step = (uint32_t)step;
     return c->at;
 }
 

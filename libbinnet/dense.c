@@ -1,5 +1,5 @@
-/* The fully connected layer: products of gemm.c and xnor.c between normalisation (norm.c) and update
- * (solver.c).
+/* The fully connected layer: products of gemm.c and xnor.c between normalisation (norm.c) and
+ * update (solver.c).
  * SPDX-License-Identifier: BSD-3-Clause */
 #include "internal.h"
 
@@ -36,8 +36,8 @@ static void lowest(int16_t *values, size_t n) {
     for (size_t i = 0; i < n; ++i) values[i] = -32768;
 }
 
-/* In an arena of zeros. Signs start where few updates turn them, weights that are drawn or ternary where they are not
- * all undecided or 0, biases within a standard deviation. */
+/* In an arena of zeros. Signs start where few updates turn them, weights that are drawn or ternary
+ * where they are not all undecided or 0, biases within a standard deviation. */
 static void init(binnet_net *net, binnet_layer_state *layer) {
     binnet_rng rng = binnet_rng_stream(net->seed, BINNET_RANDOM_WEIGHTS, layer->index, 0);
     for (uint32_t m = 0; m < layer->units; ++m)
@@ -76,11 +76,6 @@ struct pass {
     binnet_momentum_rule momentum_rule;
 };
 
-static uint32_t blocks(uint32_t n, uint32_t size) { return n / size + (n % size != 0); }
-static uint32_t block(uint32_t first, uint32_t n, uint32_t size) {
-    return n - first < size ? n - first : size;
-}
-
 /* What the three products have in common. */
 static binnet_gemm product(const pass *p) {
     const binnet_net *net = p->net;
@@ -102,8 +97,8 @@ static void normalise_task(void *context, uint32_t task, uint32_t worker) {
     (void)worker;
     binnet_norm_forward(p->net, p->layer,
                         p->net->z + binnet_sum_index(p->net->kernels, p->n_rows, first), p->n_rows,
-                        p->first_column + first, block(first, p->n_columns, BINNET_UNIT_BLOCK),
-                        p->calibrate);
+                        p->first_column + first,
+                        binnet_block(first, p->n_columns, BINNET_UNIT_BLOCK), p->calibrate);
 }
 
 /* As many rows at a time as the worker's scratch has room for random bytes. */
@@ -113,9 +108,9 @@ static void strip_task(void *context, uint32_t task, uint32_t worker) {
     uint8_t *random = net->scratch + worker * net->scratch_bytes;
     const uint32_t most = p->draw ? (uint32_t)(net->scratch_bytes / COLUMNS_AT_ONCE) : p->n_rows;
     binnet_strip s = {.random = p->draw ? random : NULL, .column = task * COLUMNS_AT_ONCE};
-    s.n_columns = block(s.column, p->strip_columns, COLUMNS_AT_ONCE);
+    s.n_columns = binnet_block(s.column, p->strip_columns, COLUMNS_AT_ONCE);
     for (; s.row < p->n_rows; s.row += s.n_rows) {
-        s.n_rows = block(s.row, p->n_rows, most);
+        s.n_rows = binnet_block(s.row, p->n_rows, most);
         if (p->draw)
             net->training->random(random, &p->rng, s.row, s.n_rows, s.column >> 3,
                                   COLUMNS_AT_ONCE >> 3);
@@ -130,7 +125,7 @@ static void each_strip(pass *p, void (*use)(const pass *, const binnet_strip *),
     p->strip_columns = n_columns;
     p->draw = draw;
     p->rng = binnet_rng_stream(p->net->seed, purpose, p->layer->index, p->net->step);
-    binnet_run(&p->net->parallel, blocks(n_columns, COLUMNS_AT_ONCE), strip_task, p);
+    binnet_run(&p->net->parallel, binnet_blocks(n_columns, COLUMNS_AT_ONCE), strip_task, p);
 }
 
 /* Dropout and signs. */
@@ -180,9 +175,10 @@ static void forward(binnet_net *net, binnet_layer_state *layer, const binnet_inp
     if (!calibrate || net->n_calibrations == 0) binnet_propagate(net, layer, calibrate);
     for (uint32_t c = 0; c < layer->units; c += p.n_columns) {
         p.first_column = c;
-        p.n_columns = block(c, layer->units, net->z_columns);
+        p.n_columns = binnet_block(c, layer->units, net->z_columns);
         multiply_forward(&p);
-        binnet_run(&net->parallel, blocks(p.n_columns, BINNET_UNIT_BLOCK), normalise_task, &p);
+        binnet_run(&net->parallel, binnet_blocks(p.n_columns, BINNET_UNIT_BLOCK), normalise_task,
+                   &p);
     }
     const int drop = drops(&p) && !calibrate;
     if (drop || layer->low_signs) each_strip(&p, finish, layer->units, drop, BINNET_RANDOM_DROPOUT);
@@ -216,12 +212,12 @@ static void norm_task(void *context, uint32_t task, uint32_t worker) {
     const uint32_t first = task * BINNET_UNIT_BLOCK;
     raise_peak(p->net, worker,
                binnet_norm_backward(p->net, p->layer, p->n_rows, first,
-                                    block(first, p->layer->units, BINNET_UNIT_BLOCK)) -
+                                    binnet_block(first, p->layer->units, BINNET_UNIT_BLOCK)) -
                    BINNET_NO_PEAK);
 }
 
-/* Errors, in the place of what they were derived from: as rows, for the backward product, and as columns where the
- * outer one wants them. */
+/* Errors, in the place of what they were derived from: as rows, for the backward product, and as
+ * columns where the outer one wants them. */
 static void quantize_errors(const pass *p, const binnet_strip *s) {
     const binnet_layer_state *layer = p->layer;
     const size_t at = (size_t)s->row * layer->units + s->column;
@@ -234,7 +230,7 @@ static void quantize_errors(const pass *p, const binnet_strip *s) {
                             .random_stride = COLUMNS_AT_ONCE,
                             .delta = layer->normed + at};
     for (uint32_t u = 0; u < s->n_columns; u += BINNET_UNIT_BLOCK) {
-        p->net->training->quantize(&job, block(u, s->n_columns, BINNET_UNIT_BLOCK));
+        p->net->training->quantize(&job, binnet_block(u, s->n_columns, BINNET_UNIT_BLOCK));
         job.error += BINNET_UNIT_BLOCK;
         job.scale += BINNET_UNIT_BLOCK;
         job.random += BINNET_UNIT_BLOCK;
@@ -311,8 +307,8 @@ static void update_rows(void *context, const binnet_result *gradient) {
     raise_peak(p->net, gradient->worker, (int32_t)p->net->training->update(&update));
 }
 
-/* Bits of the layer's input for the gradient: itself if it has signs only, its digits if the gradient is exact,
- * random bits otherwise. Activations are not needed after this. */
+/* Bits of the layer's input for the gradient: itself if it has signs only, its digits if the
+ * gradient is exact, random bits otherwise. Activations are not needed after this. */
 static void take_input(pass *p) {
     const binnet_net *net = p->net;
     if (!p->input.data) return;
@@ -362,7 +358,7 @@ static void backward(binnet_net *net, binnet_layer_state *layer, const binnet_in
     pass p = {.net = net, .layer = layer, .input = *input, .n_rows = n_rows};
     if (drops_features(&p)) p.input.data = net->kept_features;
     if (drops(&p)) each_strip(&p, drop_errors, layer->units, 1, BINNET_RANDOM_DROPOUT);
-    binnet_run(&net->parallel, blocks(layer->units, BINNET_UNIT_BLOCK), norm_task, &p);
+    binnet_run(&net->parallel, binnet_blocks(layer->units, BINNET_UNIT_BLOCK), norm_task, &p);
     binnet_update_biases(net, layer, rate_exponent);
     p.exponent = take_peak(net) + BINNET_NO_PEAK;
     p.delta_unit = net->error_unit;

@@ -4,8 +4,6 @@
  * SPDX-License-Identifier: BSD-3-Clause */
 #include "internal.h"
 
-static uint32_t min32(uint32_t a, uint32_t b) { return a < b ? a : b; }
-
 /* Tables without `pack` have no other way. */
 static int is_plain(const binnet_kernels *k, uint32_t n_rows) {
     return !k->pack || n_rows <= k->plain_rows;
@@ -13,8 +11,15 @@ static int is_plain(const binnet_kernels *k, uint32_t n_rows) {
 
 size_t binnet_area(uint32_t n, size_t bytes, uint32_t alignment) {
     const size_t limit = SIZE_MAX / 4, high = n * (bytes >> 16), low = n * (bytes & 0xffff);
-    if (high >= limit >> 16 || low >= limit) return limit; /* n <= 2^16 */
+    if (high >= limit >> 16 || low >= limit) return BINNET_TOO_MUCH; /* n <= 2^16 */
     return (n * bytes + alignment - 1) & ~(size_t)(alignment - 1);
+}
+
+void *binnet_plan(binnet_planner *planner, uint32_t n_rows, size_t row_bytes) {
+    void *place = planner->base ? planner->base + planner->n_bytes : NULL;
+    const size_t n_bytes = planner->n_bytes + binnet_area(n_rows, row_bytes, planner->alignment);
+    planner->n_bytes = n_bytes < BINNET_TOO_MUCH ? n_bytes : BINNET_TOO_MUCH;
+    return place;
 }
 
 size_t binnet_gemm_panels(const binnet_kernels *k, uint32_t n_rows, uint32_t n_columns,
@@ -42,7 +47,7 @@ static void adjust(const binnet_gemm *g, const binnet_select *s, int doubled) {
             doubled ? 0 : binnet_total(s->values + i * s->stride, s->step, s->int8, s->depth);
         int32_t *sums = s->sums + i * s->row_step;
         for (uint32_t c = 0; c < g->n_columns; c += width, sums += s->panel_step) {
-            const uint32_t n = min32(width, g->n_columns - c);
+            const uint32_t n = binnet_least(width, g->n_columns - c);
             BINNET_COUNT(ADDITIONS, n);
             for (uint32_t u = 0; doubled && u < n; ++u) sums[u] += sums[u];
             for (uint32_t u = 0; less && u < n; ++u) sums[u] -= less;
@@ -78,7 +83,7 @@ static void select_task(void *context, uint32_t task, uint32_t worker) {
     s.step = g->step;
     s.int8 = g->int8;
     s.signs = g->signs && !g->high;
-    s.n_rows = min32(1u << k->row_shift, g->n_rows - first);
+    s.n_rows = binnet_least(1u << k->row_shift, g->n_rows - first);
     s.n_columns = g->n_columns;
     s.depth = g->depth;
     s.selector = g->selector;

@@ -1,21 +1,19 @@
-/* The bits of a product, packed as a table's `select` wants them: once for all rows, panel by panel. What of gemm.c
- * the portable kernels have no use for.
+/* The bits of a product, packed as a table's `select` wants them: once for all rows, panel by
+ * panel. What of gemm.c the portable kernels have no use for.
  * SPDX-License-Identifier: BSD-3-Clause */
 #include "internal.h"
 
-static uint32_t blocks(uint32_t n, uint32_t size) { return n / size + (n % size != 0); }
-
 /* Bytes of a panel. */
 static size_t panel_bytes(const binnet_kernels *k, uint32_t depth) {
-    return (size_t)blocks(depth, k->group) * k->index_bytes;
+    return (size_t)binnet_blocks(depth, k->group) * k->index_bytes;
 }
 
 size_t binnet_panels_bytes(const binnet_kernels *k, uint32_t n_columns, uint32_t depth) {
-    return binnet_area(blocks(n_columns, k->panel_columns), panel_bytes(k, depth), 1);
+    return binnet_area(binnet_blocks(n_columns, k->panel_columns), panel_bytes(k, depth), 1);
 }
 
 static uint32_t n_panels(const binnet_gemm *g) {
-    return blocks(g->n_columns, g->kernels->panel_columns);
+    return binnet_blocks(g->n_columns, g->kernels->panel_columns);
 }
 
 static void pack_task(void *context, uint32_t task, uint32_t worker) {

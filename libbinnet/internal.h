@@ -44,7 +44,8 @@
 #define BINNET_NEON 0
 #endif
 
-/* Keeps the compiler from making a multiplication of shifts and additions, which is what it would like. */
+/* Keeps the compiler from making a multiplication of shifts and additions, which is what it would
+ * like. */
 #if defined(__GNUC__) || defined(__clang__)
 #define BINNET_KEEP(value) __asm__("" : "+r"(value))
 #else
@@ -53,12 +54,12 @@
 
 /* ---- Counting ------------------------------------------------------------------------------ */
 
-/* A build with BINNET_COUNT_OPERATIONS counts what the portable kernels do in a training step, on one
- * thread: tests/python/test_operations.py holds pybinnet.count_operations to it. Counted is arithmetic
- * on data: on weights, activations, errors, gradients, their sums and statistics. Not counted are loop
- * counters, addresses and sizes; comparisons and selections (clamps, absolute values, signs, masks);
- * bits moved in and out of bytes; and exponents of units and layers. What is done or left out for a
- * value's sake counts as done, but for lookups in tables of zeros. */
+/* A build with BINNET_COUNT_OPERATIONS counts what the portable kernels do in a training step, on
+ * one thread: tests/python/test_operations.py holds pybinnet.count_operations to it. Counted is
+ * arithmetic on data: on weights, activations, errors, gradients, their sums and statistics. Not
+ * counted are loop counters, addresses and sizes; comparisons and selections (clamps, absolute
+ * values, signs, masks); bits moved in and out of bytes; and exponents of units and layers. What is
+ * done or left out for a value's sake counts as done, but for lookups in tables of zeros. */
 #ifdef BINNET_COUNT_OPERATIONS
 enum {
     BINNET_ADDITIONS, /* and subtractions */
@@ -175,11 +176,11 @@ void binnet_threefry(const uint32_t key[2], uint32_t counter0, uint32_t counter1
 typedef struct binnet_selector {
     const uint8_t *bits;
     size_t stride;
-    int by_column; /* row c has the bits of column c, one a summand; else row k those of summand k */
+    int by_column; /* row c has those of column c, one a summand; else row k those of summand k */
 } binnet_selector;
 
-/* The product of values and bits: sums[i][c] = sum of those values[i][k] whose bit (c, k) is set; or, if
- * bits are signs, twice that less the sum of all. Columns come in panels. */
+/* The product of values and bits: sums[i][c] = sum of those values[i][k] whose bit (c, k) is set;
+ * or, if bits are signs, twice that less the sum of all. Columns come in panels. */
 typedef struct binnet_select {
     int32_t *sums; /* of row i and panel p at p · panel_step + i · row_step: whole panels */
     size_t row_step;
@@ -241,9 +242,9 @@ typedef struct binnet_update {
     uint32_t first_column; /* a multiple of 8 */
 } binnet_update;
 
-/* Whether 16 bits suffice for the steps of SGD on weights. A step is floor((g · 2^(8 - shift) + random) / 256), with shift <= 8
- * (g + (random >> (8 - shift))) >> shift. Gradients beyond 16 bits may saturate: they are beyond the
- * limit anyway. */
+/* Whether 16 bits suffice for the steps of SGD on weights. A step is floor((g · 2^(8 - shift) +
+ * random) / 256), with shift <= 8 (g + (random >> (8 - shift))) >> shift. Gradients beyond 16 bits
+ * may saturate: they are beyond the limit anyway. */
 BINNET_INLINE int binnet_update_is_narrow(const binnet_update *update) {
     const binnet_rule *rule = &update->rule;
     if (update->momentum || !update->bits) return 0;
@@ -251,8 +252,8 @@ BINNET_INLINE int binnet_update_is_narrow(const binnet_update *update) {
     return !rule->apply || (rule->shift <= 8 && exponent <= 14 && exponent - rule->shift <= 14);
 }
 
-/* The loops of norm_inline.h carry so many units side by side, through so many rows at most: 63 · 2^25,
- * of deviations, still fits an int32 sum. */
+/* The loops of norm_inline.h carry so many units side by side, through so many rows at most: 63 ·
+ * 2^25, of deviations, still fits an int32 sum. */
 enum { BINNET_UNIT_BLOCK = 16, BINNET_ROW_BLOCK = 63 };
 
 /* Up to BINNET_UNIT_BLOCK units in the forward normalisation of a batch. */
@@ -292,6 +293,26 @@ typedef struct binnet_error_job {
 
 /* 64 bits of a row, where bytes stand in memory too: in a model file, for instance. */
 typedef uint64_t BINNET_MAY_ALIAS binnet_word;
+
+/* What words must be aligned to. */
+struct binnet_aligned {
+    char byte;
+    binnet_word word;
+};
+enum { BINNET_WORD_ALIGNMENT = offsetof(struct binnet_aligned, word) };
+
+BINNET_INLINE size_t binnet_most(size_t a, size_t b) { return a > b ? a : b; }
+
+BINNET_INLINE uint32_t binnet_least(uint32_t a, uint32_t b) { return a < b ? a : b; }
+
+/* The size of a block that begins at `first` of n. */
+BINNET_INLINE uint32_t binnet_block(uint32_t first, uint32_t n, uint32_t size) {
+    return binnet_least(n - first, size);
+}
+
+BINNET_INLINE uint32_t binnet_blocks(uint32_t n, uint32_t size) {
+    return n / size + (n % size != 0);
+}
 
 /* Bytes of a row of bits: whole 64-bit words. */
 BINNET_INLINE size_t binnet_row_bytes(size_t n_bits) {
@@ -336,12 +357,12 @@ struct binnet_kernels {
 
     /* A product by bits as they are: no packing. */
     void (*plain)(const binnet_select *product);
-    /* Bytes of the packed bits of a product's plane, and how they are made: gemm_pack.c. NULL, as are the next
-     * three, if all products are `plain`. */
+    /* Bytes of the packed bits of a product's plane, and how they are made: gemm_pack.c. NULL, as
+     * are the next three, if all products are `plain`. */
     size_t (*panels_bytes)(const binnet_kernels *kernels, uint32_t n_columns, uint32_t depth);
     void (*pack)(const struct binnet_gemm *gemm);
-    /* Pack the bits of up to panel_columns columns, a selector being by column or not: [ceil(depth /
-     * group)][index_bytes]. */
+    /* Pack the bits of up to panel_columns columns, a selector being by column or not: [ceil(depth
+     * / group)][index_bytes]. */
     void (*pack_by_column)(uint8_t *panel, const binnet_selector *selector, uint32_t first_column,
                            uint32_t n_columns, uint32_t depth);
     void (*pack_by_summand)(uint8_t *panel, const binnet_selector *selector, uint32_t first_column,
@@ -357,10 +378,11 @@ struct binnet_kernels {
     /* The loops of norm_inline.h, of up to BINNET_UNIT_BLOCK units. */
     void (*normalise)(const binnet_norm_job *job, uint32_t n_units);
     void (*reach)(uint8_t *reached, const int32_t *sums, const int32_t *thresholds, uint32_t n);
-    /* product[i] (+)= n_bits - 2 · (differing bits of row i of a and the one column of the panel, whose words
-     * stand one after another). */
+    /* product[i] (+)= n_bits - 2 · (differing bits of row i of a and the one column of the panel,
+     * whose words stand one after another). */
     void (*xnor_row)(const binnet_xnor *tile);
-    /* product[i][j] (+)= the same of column j of a panel. NULL, as is the next, if xnor_row is as good. */
+    /* product[i][j] (+)= the same of column j of a panel. NULL, as is the next, if xnor_row is as
+     * good. */
     void (*xnor)(const binnet_xnor *tile);
     /* xnor_pack.c: all rows of a tile against the rows w, which it packs in `operand`. */
     void (*xnor_packed)(const binnet_kernels *kernels, const binnet_xnor *tile, const uint8_t *w,
@@ -373,8 +395,8 @@ typedef struct binnet_training {
     void (*random)(uint8_t *bytes, const binnet_rng *rng, uint32_t row, uint32_t n_rows,
                    uint32_t first_block, uint32_t n_blocks);
     void (*chances)(uint8_t *chance, const int16_t *latent, uint32_t n, binnet_chance of);
-    /* Applies gradients to latent weights, repacks their signs. Returns a number as long in bits as the
-     * largest |gradient|: the bitwise or of all of them will do. */
+    /* Applies gradients to latent weights, repacks their signs. Returns a number as long in bits as
+     * the largest |gradient|: the bitwise or of all of them will do. */
     uint32_t (*update)(const binnet_update *update);
     /* Of up to BINNET_UNIT_BLOCK units. */
     void (*sums)(const binnet_norm_job *job, uint32_t n_units);
@@ -400,7 +422,8 @@ extern const binnet_training binnet_training_neon;
 /* training.c: what belongs to a table. */
 const binnet_training *binnet_training_of(const binnet_kernels *kernels);
 
-/* A product by bits as they are, in plain C, with panels of any width: for every table's `plain`. */
+/* A product by bits as they are, in plain C, with panels of any width: for every table's
+ * `plain`. */
 void binnet_plain(const binnet_select *product, uint32_t panel_columns);
 /* The sum of n values, each `step` after the one before. */
 int32_t binnet_total(const uint8_t *values, size_t step, int int8, uint32_t n);
@@ -412,8 +435,8 @@ void binnet_run(const binnet_parallel *parallel, uint32_t n_tasks, binnet_task t
 
 /* ---- gemm.c: the product, in blocks of rows ------------------------------------------------- */
 
-/* Rows of bits, -1 or 1; or, in two planes, of -1, 0, 1: low + high - 1. No bit is set beyond a row's end,
- * in `high` neither. */
+/* Rows of bits, -1 or 1; or, in two planes, of -1, 0, 1: low + high - 1. No bit is set beyond a
+ * row's end, in `high` neither. */
 typedef struct binnet_signs {
     const uint8_t *low;  /* whole 64-bit words */
     const uint8_t *high; /* NULL: none is 0 */
@@ -431,12 +454,11 @@ typedef struct binnet_result {
 
 typedef void (*binnet_epilogue)(void *context, const binnet_result *result);
 
-/* A product of any number of rows: of values that bits select, or of all values and their signs; or of
- * values and ternary weights, low + high - 1 where the selector's plane is the low one; or, with more
- * than one digit, of values and numbers whose binary digits are planes. Its sums go to `sums`, a
- * panel after the other, each [n_rows][panel_columns]; or, if that is NULL, a block of rows at a time
- * to `epilogue`. Or a product of signs: xnor.c. */
-enum { BINNET_XNOR_COLUMNS = 64 };
+/* A product of any number of rows: of values that bits select, or of all values and their signs; or
+ * of values and ternary weights, low + high - 1 where the selector's plane is the low one; or, with
+ * more than one digit, of values and numbers whose binary digits are planes. Its sums go to `sums`,
+ * a panel after the other, each [n_rows][panel_columns]; or, if that is NULL, a block of rows at a
+ * time to `epilogue`. Or a product of signs: xnor.c. */
 typedef struct binnet_gemm {
     const binnet_kernels *kernels;
     const binnet_parallel *parallel;
@@ -456,9 +478,8 @@ typedef struct binnet_gemm {
     int32_t *sums;
     binnet_epilogue epilogue;
     void *context;
-    uint8_t *panels; /* binnet_gemm_panels bytes for each plane */
-    uint8_t *
-        scratch; /* [n_workers][scratch_bytes], binnet_gemm_scratch or binnet_xnor_scratch bytes or more */
+    uint8_t *panels;  /* binnet_gemm_panels bytes for each plane */
+    uint8_t *scratch; /* [n_workers][scratch_bytes], for which binnet_*_scratch asks */
     size_t scratch_bytes;
 } binnet_gemm;
 
@@ -468,12 +489,24 @@ BINNET_INLINE size_t binnet_padded(const binnet_kernels *kernels, uint32_t n_col
     return (n_columns + mask) & ~mask;
 }
 
-/* n · bytes rounded up to the alignment; a quarter of SIZE_MAX if that is more, so that two of these
- * can be added. */
+/* Two of these can be added. */
+#define BINNET_TOO_MUCH (SIZE_MAX / 2)
+
+/* n · bytes, n <= 2^16, rounded up to the alignment; TOO_MUCH if that is beyond a quarter of
+ * SIZE_MAX or so. */
 size_t binnet_area(uint32_t n, size_t bytes, uint32_t alignment);
 
-/* Bytes of the packed bits of a product (of each plane), and of a worker's scratch; n_columns counts only
- * for an epilogue. */
+typedef struct binnet_planner {
+    uint8_t *base;  /* NULL while only measuring */
+    size_t n_bytes; /* so far, at most TOO_MUCH */
+    uint32_t alignment;
+} binnet_planner;
+
+/* The next piece of an arena: its address, or NULL while measuring. */
+void *binnet_plan(binnet_planner *planner, uint32_t n_rows, size_t row_bytes);
+
+/* Bytes of the packed bits of a product (of each plane), and of a worker's scratch; n_columns
+ * counts only for an epilogue. */
 size_t binnet_gemm_panels(const binnet_kernels *kernels, uint32_t n_rows, uint32_t n_columns,
                           uint32_t depth);
 size_t binnet_gemm_scratch(const binnet_kernels *kernels, uint32_t n_columns);
@@ -497,14 +530,17 @@ BINNET_INLINE size_t binnet_sum_index(const binnet_kernels *kernels, uint32_t n_
 
 /* ---- xnor.c: the product of signs ----------------------------------------------------------- */
 
-/* The product of rows of signs and weights, which are planes of whole 64-bit words of any alignment. The epilogue gets
- * all rows, BINNET_XNOR_COLUMNS at a time. */
+enum { BINNET_XNOR_COLUMNS = 64 };
+
+/* The product of rows of signs and weights, which are planes of whole 64-bit words of any
+ * alignment. The epilogue gets all rows, BINNET_XNOR_COLUMNS at a time. */
 void binnet_xnor_run(const binnet_gemm *gemm);
 
 /* Bytes of a worker's scratch; n_rows counts only for an epilogue. */
 size_t binnet_xnor_scratch(const binnet_kernels *kernels, uint32_t n_rows, uint32_t n_bits);
 
-/* All rows of a tile against the rows w as they stand; if they are not aligned, copied to `operand` one by one. */
+/* All rows of a tile against the rows w as they stand; if they are not aligned, copied to `operand`
+ * one by one. */
 void binnet_xnor_by_row(const binnet_kernels *kernels, const binnet_xnor *tile, const uint8_t *w,
                         size_t stride, uint8_t *operand);
 /* xnor_pack.c: the same with packed rows, for tables. */
@@ -524,15 +560,6 @@ typedef struct binnet_input {
     binnet_signs signs;
 } binnet_input;
 
-typedef struct binnet_planner {
-    uint8_t *base; /* NULL while only measuring */
-    size_t n_bytes;
-    uint32_t alignment;
-} binnet_planner;
-
-/* The next piece of the arena: its address, or NULL while measuring. */
-void *binnet_plan(binnet_planner *planner, uint32_t n_rows, size_t row_bytes);
-
 /* One kind of layer: net.c walks layers through these. */
 typedef struct binnet_layer_type {
     /* Places the layer's buffers; called once to measure and once to place. */
@@ -542,8 +569,8 @@ typedef struct binnet_layer_type {
     /* Input rows to activations (hidden) or scores; adds to the calibration sums if told to. */
     void (*forward)(binnet_net *net, binnet_layer_state *layer, const binnet_input *input,
                     uint32_t n_rows, int calibrate);
-    /* The error at this layer's output to parameter updates and, but for the first layer, to the error
-     * at the output of the layer before. */
+    /* The error at this layer's output to parameter updates and, but for the first layer, to the
+     * error at the output of the layer before. */
     void (*backward)(binnet_net *net, binnet_layer_state *layer, const binnet_input *input,
                      uint32_t n_rows, uint32_t rate_exponent);
 } binnet_layer_type;
@@ -607,7 +634,8 @@ struct binnet_net {
 
 extern const binnet_layer_type binnet_layer_dense;
 
-/* Whether propagated weights are other than the signs of latent ones, all of whose range then matters. */
+/* Whether propagated weights are other than the signs of latent ones, all of whose range then
+ * matters. */
 BINNET_INLINE int binnet_draws(const binnet_net *net) {
     return net->method.weights == BINNET_TERNARY || net->method.binarization == BINNET_STOCHASTIC;
 }
@@ -644,7 +672,7 @@ BINNET_INLINE binnet_layer_state *binnet_output_layer(const binnet_net *net) {
     return &net->layers[net->n_layers - 1];
 }
 
-/* ---- norm.c, loss.c, quantize.c, solver.c ------------------------------------------------------ */
+/* ---- norm.c, loss.c, quantize.c, solver.c -------------------------------------------------- */
 
 enum { BINNET_NO_PEAK = -1000000 }; /* below the exponent of any error */
 
@@ -702,11 +730,9 @@ typedef struct binnet_unit {
 uint32_t binnet_crc32(const uint8_t *bytes, size_t n_bytes);
 uint32_t binnet_get32(const uint8_t *p);
 int32_t binnet_get_signed(const uint8_t *p); /* 32 bits */
-uint64_t binnet_get64(const uint8_t *p);
 int16_t binnet_get16(const uint8_t *p);
 uint8_t *binnet_put16(uint8_t *p, int16_t v);
 uint8_t *binnet_put32(uint8_t *p, uint32_t v);
-uint8_t *binnet_put64(uint8_t *p, uint64_t v);
 
 /* Whether the bytes from p up to end are 0. */
 int binnet_all_zero(const uint8_t *p, const uint8_t *end);

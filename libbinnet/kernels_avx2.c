@@ -1,6 +1,6 @@
-/* AVX2. The product is a table lookup as in kernels_avx512.c: three values of a row have eight sums,
- * which fill half a register, vpshufb looks up 16 columns at once, and an addition of 16-bit lanes
- * ends it.
+/* AVX2. The product is a table lookup as in kernels_avx512.c: three values of a row have eight
+ * sums, which fill half a register, vpshufb looks up 16 columns at once, and an addition of 16-bit
+ * lanes ends it.
  * SPDX-License-Identifier: BSD-3-Clause */
 #include "norm_inline.h"
 #include "select_inline.h"
@@ -122,8 +122,8 @@ AVX2 BINNET_INLINE void store_sums(const int int8, const binnet_select *t, uint3
 
 #define LOOK_UP(sum, index) sum = _mm256_add_epi16(sum, _mm256_shuffle_epi8(table, index))
 
-/* An instruction of no effect. Without it before, in and after the loop gcc 12 keeps two copies of every
- * sum, and spills some. */
+/* An instruction of no effect. Without it before, in and after the loop gcc 12 keeps two copies of
+ * every sum, and spills some. */
 #define KEEP_ROW(i) __asm__("" : "+x"(s##i##0), "+x"(s##i##1));
 
 #define STEP_ROW(i)                                                                                \
@@ -140,7 +140,8 @@ AVX2 BINNET_INLINE void store_sums(const int int8, const binnet_select *t, uint3
         if (panels == 2) store_sums(int8, t, row + i, panel + 1, start, s##i##1);                  \
     }
 
-/* Some rows and panels over a chunk of the depth. int8, rows and panels are the caller's constants. */
+/* Some rows and panels over a chunk of the depth. int8, rows and panels are the caller's
+ * constants. */
 AVX2 BINNET_INLINE void select_block(const int int8, const uint32_t rows, const uint32_t panels,
                                      const binnet_select *t, uint32_t row, uint32_t panel,
                                      uint32_t first_group, uint32_t n_groups,

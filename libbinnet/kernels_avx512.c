@@ -171,7 +171,8 @@ AVX512 BINNET_INLINE void store_sums(const int int8, const binnet_select *t, uin
         }                                                                                          \
     }
 
-/* Some rows and panels over a chunk of the depth. int8, rows and panels are the caller's constants. */
+/* Some rows and panels over a chunk of the depth. int8, rows and panels are the caller's
+ * constants. */
 AVX512 BINNET_INLINE void select_block(const int int8, const uint32_t rows, const uint32_t panels,
                                        const binnet_select *t, uint32_t row, uint32_t panel,
                                        uint32_t first_group, uint32_t n_groups,
@@ -225,7 +226,8 @@ AVX512 BINNET_INLINE __m512i total_each(const __m512i s[16]) {
                             _mm512_shuffle_i32x4(low, high, 0xdd));
 }
 
-/* The lanes of n_units sums, the caller's constant: a byte counts +1 where the bit is 1, else -1. */
+/* The lanes of n_units sums, the caller's constant: a byte counts +1 where the bit is 1, else
+ * -1. */
 AVX512 BINNET_INLINE void dot_units(const uint32_t n_units, __m512i *sums, const binnet_select *t,
                                     uint32_t row, uint32_t unit) {
     const __m512i plus = _mm512_set1_epi8(1), minus = _mm512_set1_epi8(-1);

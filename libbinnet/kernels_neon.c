@@ -1,5 +1,5 @@
-/* NEON of AArch64. The product is a table lookup as in kernels_avx512.c: four values of a row have 16
- * sums, which fill two registers, tbl looks up eight columns at once, and an addition of 16-bit
+/* NEON of AArch64. The product is a table lookup as in kernels_avx512.c: four values of a row have
+ * 16 sums, which fill two registers, tbl looks up eight columns at once, and an addition of 16-bit
  * lanes ends it: 32 multiply-adds in two instructions, as with udot, which not every processor has.
  * Dot products serve, where the compiler's target has them, when few rows do not pay for tables.
  * SPDX-License-Identifier: BSD-3-Clause */
@@ -157,7 +157,8 @@ BINNET_INLINE void store_sums(const int int8, const binnet_select *t, uint32_t r
 
 #define LOOK_UP(s, index) s = vaddq_u16(s, vreinterpretq_u16_u8(vqtbl2q_u8(table, index)))
 
-/* No load moves past this: gcc 12 would have all four tables in registers at once and spill sums. */
+/* No load moves past this: gcc 12 would have all four tables in registers at once and spill
+ * sums. */
 #define KEEP_ORDER __asm__ volatile("" ::: "memory")
 
 #define STEP_ROW(i)                                                                                \
@@ -178,7 +179,8 @@ BINNET_INLINE void store_sums(const int int8, const binnet_select *t, uint32_t r
         if (panels == 2) store_sums(int8, t, row + i, panel + 1, start, s##i##2, s##i##3);         \
     }
 
-/* Some rows and panels over a chunk of the depth. int8, rows and panels are the caller's constants. */
+/* Some rows and panels over a chunk of the depth. int8, rows and panels are the caller's
+ * constants. */
 BINNET_INLINE void select_block(const int int8, const uint32_t rows, const uint32_t panels,
                                 const binnet_select *t, uint32_t row, uint32_t panel,
                                 uint32_t first_group, uint32_t n_groups, const int32_t *start) {

@@ -22,7 +22,8 @@ int32_t binnet_total(const uint8_t *values, size_t step, int int8, uint32_t n) {
 }
 
 /* Four values have 16 sums, one for each choice of them; four bits of a column choose one. So four
- * summands cost one addition a column, with no more memory than a table; two tables take a byte of bits at once. */
+ * summands cost one addition a column, with no more memory than a table; two tables take a byte of
+ * bits at once. */
 enum { HALF = 4, GROUP = 2 * HALF, SUMS = 1 << HALF, COLUMNS = BINNET_UNIT_BLOCK };
 
 /* The sums of up to four values, twice them if bits are signs. Returns whether any is not 0. */
@@ -68,15 +69,12 @@ BINNET_APART static void add_by_summand(const int32_t table[SUMS], const uint8_t
     }
 }
 
-static uint32_t block(uint32_t first, uint32_t n, uint32_t size) {
-    return n - first < size ? n - first : size;
-}
-
 /* Adds what up to GROUP values from number k on give to the sums of a row. */
 static void add_group(const binnet_select *t, const uint8_t *values, uint32_t k, int32_t *sums,
                       uint32_t panel_columns) {
     const binnet_selector *s = &t->selector;
-    const uint32_t low = block(k, t->depth, HALF), high = block(k + low, t->depth, HALF);
+    const uint32_t low = binnet_block(k, t->depth, HALF),
+                   high = binnet_block(k + low, t->depth, HALF);
     int32_t tables[2 * SUMS];
     int32_t any = make_table(tables, t, values, low);
     any |= make_table(tables + SUMS, t, values + HALF * t->step, high);
@@ -85,7 +83,7 @@ static void add_group(const binnet_select *t, const uint8_t *values, uint32_t k,
         return;
     }
     for (uint32_t c = 0; c < t->n_columns; c += panel_columns, sums += t->panel_step) {
-        const uint32_t n = block(c, t->n_columns, panel_columns);
+        const uint32_t n = binnet_block(c, t->n_columns, panel_columns);
         if (s->by_column) {
             add_by_column(tables, s->bits + c * s->stride + (k >> 3), s->stride, n, sums);
             continue;
@@ -103,7 +101,7 @@ void binnet_plain(const binnet_select *t, uint32_t panel_columns) {
         if (!t->add) {
             const int32_t less = t->signs ? binnet_total(values, t->step, t->int8, t->depth) : 0;
             for (uint32_t c = 0; c < t->n_columns; c += panel_columns, sums += t->panel_step) {
-                const uint32_t n = block(c, t->n_columns, panel_columns);
+                const uint32_t n = binnet_block(c, t->n_columns, panel_columns);
                 for (uint32_t u = 0; u < n; ++u) sums[u] = -less;
             }
         }
@@ -157,7 +155,8 @@ static uint32_t xor_count(const binnet_word *a, const binnet_word *b, uint32_t n
     return count;
 }
 #else
-/* Where a 64-bit operation is several, halves of words; and few registers hold no more than one's counts. */
+/* Where a 64-bit operation is several, halves of words; and few registers hold no more than one's
+ * counts. */
 typedef uint32_t BINNET_MAY_ALIAS half;
 
 static uint32_t xor_count(const binnet_word *a, const binnet_word *b, uint32_t n_words) {

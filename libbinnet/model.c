@@ -152,8 +152,6 @@ typedef struct regions {
     size_t panels, tables, scores, activations[2], end;
 } regions;
 
-static size_t most(size_t a, size_t b) { return a > b ? a : b; }
-
 /* Bytes of a row of hidden activations. */
 static size_t activation_bytes(const binnet_model *model, uint32_t units) {
     return has_signs(model) ? binnet_row_bytes(units) : units;
@@ -166,35 +164,43 @@ static size_t most_panels(const binnet_model *model, uint32_t n_rows) {
     first_layer(model, &v);
     for (uint32_t i = 0; i < (has_signs(model) ? 1 : model->n_layers); ++i) {
         next_layer(model, &v);
-        n_bytes = most(n_bytes, binnet_gemm_panels(model->kernels, n_rows, v.units, v.fan_in));
+        n_bytes =
+            binnet_most(n_bytes, binnet_gemm_panels(model->kernels, n_rows, v.units, v.fan_in));
     }
     return model->weights == BINNET_TERNARY ? n_bytes + n_bytes : n_bytes;
 }
 
+/* The offset of the next region. */
+static size_t region(binnet_planner *planner, uint32_t n_rows, size_t row_bytes) {
+    const size_t start = planner->n_bytes;
+    binnet_plan(planner, n_rows, row_bytes);
+    return start;
+}
+
 static regions divide_scratch(const binnet_model *model, uint32_t n_rows) {
     const binnet_kernels *k = model->kernels;
-    const uint32_t align = k->alignment;
-    const size_t hidden = binnet_area(n_rows, activation_bytes(model, model->max_hidden), align);
+    const size_t hidden = activation_bytes(model, model->max_hidden);
+    binnet_planner planner = {NULL, 0, k->alignment};
     uint32_t columns = model->n_classes;
     size_t tables = binnet_gemm_scratch(k, 0);
-    if (has_signs(model)) { /* hidden sums are consumed in blocks */
-        tables = most(binnet_gemm_scratch(k, model->max_hidden),
-                      binnet_xnor_scratch(k, n_rows, model->max_hidden));
-    } else if (model->max_hidden > columns) {
+    if (has_signs(model)) /* hidden sums are consumed in blocks */
+        tables = binnet_most(binnet_gemm_scratch(k, model->max_hidden),
+                             binnet_xnor_scratch(k, n_rows, model->max_hidden));
+    else if (model->max_hidden > columns)
         columns = model->max_hidden;
-    }
     regions r;
-    r.panels = binnet_area(n_rows, binnet_padded(k, columns) * sizeof(int32_t), align);
-    r.tables = r.panels + binnet_area(1, most_panels(model, n_rows), align);
-    r.scores = r.tables + tables;
-    r.activations[0] = r.scores + binnet_area(n_rows, model->n_classes * sizeof(int32_t), align);
-    r.activations[1] = r.activations[0] + hidden;
-    r.end = r.activations[1] + (model->n_layers > 2 ? hidden : 0);
+    region(&planner, n_rows, binnet_padded(k, columns) * sizeof(int32_t));
+    r.panels = region(&planner, 1, most_panels(model, n_rows));
+    r.tables = region(&planner, 1, tables);
+    r.scores = region(&planner, n_rows, model->n_classes * sizeof(int32_t));
+    r.activations[0] = region(&planner, n_rows, hidden);
+    r.activations[1] = region(&planner, model->n_layers > 2 ? n_rows : 0, hidden);
+    r.end = planner.n_bytes;
     return r;
 }
 
 size_t binnet_model_scratch_size(const binnet_model *model, uint32_t n_rows) {
-    return divide_scratch(model, n_rows).end;
+    return divide_scratch(model, n_rows < BINNET_MAX_BATCH ? n_rows : BINNET_MAX_BATCH).end;
 }
 
 /* ---- Prediction ---------------------------------------------------------------------------- */
@@ -336,13 +342,13 @@ binnet_status binnet_model_predict(const binnet_model *model, const uint8_t *x, 
     if (!model || !scratch || (n_rows && !x)) return BINNET_ERR_ARGUMENT;
     if ((uintptr_t)scratch % BINNET_ALIGNMENT != 0) return BINNET_ERR_ALIGNMENT;
     if (n_rows == 0) return BINNET_OK;
-    uint32_t at_once = n_rows < BINNET_MAX_BATCH ? (uint32_t)n_rows : BINNET_MAX_BATCH;
-    regions r = divide_scratch(model, at_once);
-    while (r.end > scratch_bytes) { /* as many as fit, but for a power of two */
-        at_once >>= 1;
-        if (at_once == 0) return BINNET_ERR_BUFFER_SIZE;
-        r = divide_scratch(model, at_once);
-    }
+    uint32_t at_once = 0; /* as many as fit */
+    for (uint32_t bit = BINNET_MAX_BATCH; bit > 0; bit >>= 1)
+        if (at_once + bit <= n_rows && at_once + bit <= BINNET_MAX_BATCH &&
+            divide_scratch(model, at_once + bit).end <= scratch_bytes)
+            at_once += bit;
+    if (at_once == 0) return BINNET_ERR_BUFFER_SIZE;
+    const regions r = divide_scratch(model, at_once);
     for (size_t first = 0; first < n_rows; first += at_once) {
         const size_t rest = n_rows - first;
         const uint32_t n = rest < at_once ? (uint32_t)rest : at_once;

@@ -9,16 +9,6 @@ static const binnet_layer_type *layer_type(uint32_t kind) {
     }
 }
 
-/* So much may be added to without wrapping around. */
-#define TOO_MUCH (SIZE_MAX / 2)
-
-void *binnet_plan(binnet_planner *planner, uint32_t n_rows, size_t row_bytes) {
-    void *place = planner->base ? planner->base + planner->n_bytes : NULL;
-    const size_t n_bytes = planner->n_bytes + binnet_area(n_rows, row_bytes, planner->alignment);
-    planner->n_bytes = n_bytes < TOO_MUCH ? n_bytes : TOO_MUCH;
-    return place;
-}
-
 /* ---- Configuration ------------------------------------------------------------------------- */
 
 static binnet_status check_config(const binnet_config *config) {
@@ -45,10 +35,9 @@ static binnet_status check_config(const binnet_config *config) {
     return BINNET_OK;
 }
 
-static size_t most(size_t a, size_t b) { return a > b ? a : b; }
-
-/* What a pass keeps, and one after the other in the same place: forward, activations of all hidden layers and then
- * sums; backward, a layer's error where its activations began, for all after them are done with. */
+/* What a pass keeps, and one after the other in the same place: forward, activations of all hidden
+ * layers and then sums; backward, a layer's error where its activations began, for all after them
+ * are done with. */
 static void plan_passes(binnet_net *net, const binnet_config *config, binnet_planner *planner,
                         uint32_t widest, uint32_t n_units, size_t n_weights) {
     const uint32_t batch = net->batch_size, n_layers = config->n_layers;
@@ -59,29 +48,31 @@ static void plan_passes(binnet_net *net, const binnet_config *config, binnet_pla
         int8_t *place = binnet_plan(planner, batch, config->layers[i].units);
         if (place) net->layers[i].normed = place;
     }
-    planner->n_bytes = most(planner->n_bytes, normed + 2 * sizeof *net->calibration * n_units);
+    planner->n_bytes =
+        binnet_most(planner->n_bytes, normed + 2 * sizeof *net->calibration * n_units);
     for (uint32_t i = 0; i < n_layers; ++i) {
         const uint32_t units = config->layers[i].units;
         const size_t start = planner->n_bytes;
         void *place = binnet_plan(planner, batch, sizeof(int16_t) * units);
-        errors = most(errors, planner->n_bytes);
+        errors = binnet_most(errors, planner->n_bytes);
         planner->n_bytes = start;
         if (place) net->layers[i].error = place;
         if (i + 1 == n_layers) break;
         place = binnet_plan(planner, batch, units);
         if (place) net->layers[i].activation = place;
     }
-    /* The more columns, the fewer times tables of sums are made: an eighth of the weights' memory. */
+    /* The more columns, the fewer times tables of sums are made: an eighth of the weights'
+     * memory. */
     const size_t share =
         (size_t)binnet_quotient(n_weights >> 4, batch) & ~(size_t)(BINNET_UNIT_BLOCK - 1);
-    const size_t columns = most(share, net->kernels->z_columns);
+    const size_t columns = binnet_most(share, net->kernels->z_columns);
     net->z_columns = columns < widest ? (uint32_t)columns : widest;
     net->z =
         binnet_plan(planner, batch, binnet_padded(net->kernels, net->z_columns) * sizeof *net->z);
     const size_t forwards = planner->n_bytes;
     planner->n_bytes = errors;
     if (net->kernels->transpose) net->transposed = binnet_plan(planner, batch, widest);
-    planner->n_bytes = most(planner->n_bytes, forwards);
+    planner->n_bytes = binnet_most(planner->n_bytes, forwards);
 }
 
 /* Places everything; with no base, only measures, on a net and layers of the caller's stack. */
@@ -107,12 +98,16 @@ static void plan_net(binnet_net *net, const binnet_config *config, binnet_planne
         layer->weight_exponent = -1;
         layer->bias_exponent = -1;
         layer->type->plan(net, layer, planner);
-        panels = most(panels, weight_planes * binnet_gemm_panels(k, batch, layer->units, fan_in));
+        panels =
+            binnet_most(panels, binnet_area(weight_planes,
+                                            binnet_gemm_panels(k, batch, layer->units, fan_in), 1));
         if (i > 0) /* only there is an error at the input */
-            panels =
-                most(panels, weight_planes * binnet_gemm_panels(k, batch, fan_in, layer->units));
-        panels = most(panels, (signs && i > 0 ? sign_planes : digits) *
-                                  binnet_gemm_panels(k, layer->units, fan_in, batch));
+            panels = binnet_most(
+                panels,
+                binnet_area(weight_planes, binnet_gemm_panels(k, batch, fan_in, layer->units), 1));
+        panels =
+            binnet_most(panels, binnet_area(signs && i > 0 ? sign_planes : digits,
+                                            binnet_gemm_panels(k, layer->units, fan_in, batch), 1));
         if (layer->units > widest) widest = layer->units;
         if (fan_in > deepest) deepest = fan_in;
         n_units += layer->units;
@@ -127,7 +122,7 @@ static void plan_net(binnet_net *net, const binnet_config *config, binnet_planne
     net->peaks = binnet_plan(planner, net->parallel.n_workers, sizeof *net->peaks);
     net->panels = binnet_plan(planner, 1, panels);
     size_t scratch = binnet_gemm_scratch(k, deepest);
-    if (signs) scratch = most(scratch, binnet_xnor_scratch(k, 0, deepest));
+    if (signs) scratch = binnet_most(scratch, binnet_xnor_scratch(k, 0, deepest));
     net->scratch = binnet_plan(planner, net->parallel.n_workers, scratch);
     net->scratch_bytes = scratch;
 }
@@ -157,7 +152,7 @@ binnet_status binnet_net_size(const binnet_config *config, size_t *n_bytes) {
     if (!n_bytes) return BINNET_ERR_ARGUMENT;
     binnet_net measured;
     const size_t n = start_net(&measured, config, NULL);
-    if (n >= TOO_MUCH) return BINNET_ERR_LIMIT;
+    if (n >= BINNET_TOO_MUCH) return BINNET_ERR_LIMIT;
     *n_bytes = n;
     return BINNET_OK;
 }
@@ -259,9 +254,11 @@ binnet_status binnet_net_train_step(binnet_net *net, const uint8_t *x, const uin
 uint32_t binnet_net_step(const binnet_net *net) { return net->step; }
 
 uint32_t binnet_rate_exponent(uint32_t first, uint32_t last, uint32_t step, uint32_t n_steps) {
-    uint64_t steps = 0; /* (last - first + 1) · step */
+    uint64_t steps = 0; /* (last - first + 1) · step, by shift and add */
     if (step >= n_steps) return last;
-    for (uint32_t h = first; h <= last; ++h) steps += step;
+    uint64_t part = step;
+    for (uint32_t n = last - first + 1; n > 0; n >>= 1, part += part)
+        if (n & 1u) steps += part;
     return first + (uint32_t)binnet_quotient(steps, n_steps);
 }
 

@@ -1,14 +1,10 @@
-/* L1 batch normalisation and activation, forward and backward (docs/algorithm.md, sections 3 and 5):
- * what is done once for each unit. The loops over values are in norm_inline.h.
+/* L1 batch normalisation and activation, forward and backward (docs/algorithm.md, sections 3 and
+ * 5): what is done once for each unit. The loops over values are in norm_inline.h.
  * SPDX-License-Identifier: BSD-3-Clause */
 #include "internal.h"
 
 static uint32_t target_of(const binnet_layer_state *layer, uint32_t unit) {
     return layer->target ? layer->target[unit] : 32u;
-}
-
-static uint32_t block(uint32_t done, uint32_t n, uint32_t size) {
-    return n - done < size ? n - done : size;
 }
 
 /* Runs a loop over a batch, BINNET_ROW_BLOCK rows at a time, and totals what it sums. */
@@ -17,7 +13,7 @@ static void total_norm(void (*loop)(const binnet_norm_job *, uint32_t), binnet_n
     const uint32_t n_rows = job.n_rows;
     memset(total, 0, n * sizeof *total);
     for (uint32_t b = 0; b < n_rows; b += job.n_rows) {
-        job.n_rows = block(b, n_rows, BINNET_ROW_BLOCK);
+        job.n_rows = binnet_block(b, n_rows, BINNET_ROW_BLOCK);
         loop(&job, n);
         BINNET_COUNT(ADDITIONS, n);
         for (uint32_t u = 0; u < n; ++u) total[u] += job.sum[u];
@@ -30,7 +26,7 @@ static void total_error(void (*loop)(const binnet_error_job *, uint32_t), binnet
     const uint32_t n_rows = job.n_rows;
     memset(total, 0, n * sizeof *total);
     for (uint32_t b = 0; b < n_rows; b += job.n_rows) {
-        job.n_rows = block(b, n_rows, BINNET_ROW_BLOCK);
+        job.n_rows = binnet_block(b, n_rows, BINNET_ROW_BLOCK);
         loop(&job, n);
         BINNET_COUNT(ADDITIONS, n);
         for (uint32_t u = 0; u < n; ++u) total[u] += job.sum[u];

@@ -1,15 +1,15 @@
 /* The loops over single values of normalisation and activation (docs/algorithm.md, section 3): what
- * prediction and training share. No multiply on data: shifts, adds and selections. A kernels_*.c compiles them for
- * its instruction set, and the compiler vectorises them: rows are walked one after another, 16 units side by side.
- * kernels_avx512.c has most of them by hand.
+ * prediction and training share. No multiply on data: shifts, adds and selections. A kernels_*.c
+ * compiles them for its instruction set, and the compiler vectorises them: rows are walked one
+ * after another, 16 units side by side. kernels_avx512.c has most of them by hand.
  * SPDX-License-Identifier: BSD-3-Clause */
 #ifndef BINNET_NORM_INLINE_H
 #define BINNET_NORM_INLINE_H
 
 #include "internal.h"
 
-/* Normalisation factors side by side, without branches: numerator v·2^j + (v & plus) - (v & minus), which
- * is clamped to ±limit (127 before a left shift, which changes no result), then shifted. */
+/* Normalisation factors side by side, without branches: numerator v·2^j + (v & plus) - (v & minus),
+ * which is clamped to ±limit (127 before a left shift, which changes no result), then shifted. */
 typedef struct binnet_lanes {
     int32_t power[BINNET_UNIT_BLOCK], plus[BINNET_UNIT_BLOCK], minus[BINNET_UNIT_BLOCK];
     int32_t limit[BINNET_UNIT_BLOCK], half[BINNET_UNIT_BLOCK];
@@ -85,8 +85,8 @@ BINNET_INLINE void binnet_inline_reach(uint8_t *restrict reached, const int32_t 
     for (uint32_t i = 0; i < n; ++i) reached[i] = sums[i] >= thresholds[i];
 }
 
-/* Defines a table's function for one instruction set; `target` is its attribute. A whole block's width is a
- * constant, for the compiler to vectorise. */
+/* Defines a table's function for one instruction set; `target` is its attribute. A whole block's
+ * width is a constant, for the compiler to vectorise. */
 #define BINNET_DEFINE_BLOCK(target, name, job_type)                                                \
     target static void name(const job_type *job, uint32_t n) {                                     \
         if (n == BINNET_UNIT_BLOCK)                                                                \

@@ -36,7 +36,8 @@ typedef struct job {
 /* So many rows are drawn at a time, since a vector of random bytes may be of two. */
 enum { ROWS = 2, STRIP = 64, ROWS_OF_TASK = 16 };
 
-/* Bits of columns [first, first + n) of up to ROWS rows, set where a random number is below the chance. */
+/* Bits of columns [first, first + n) of up to ROWS rows, set where a random number is below the
+ * chance. */
 static void draw(const job *j, uint8_t *plane, uint32_t row, uint32_t n_rows, uint32_t first,
                  uint32_t n) {
     const binnet_layer_state *layer = j->layer;
@@ -54,7 +55,8 @@ static void draw(const job *j, uint8_t *plane, uint32_t row, uint32_t n_rows, ui
     }
 }
 
-/* The planes of ternary weights, from one that says which are not 0 in the place of the high one. */
+/* The planes of ternary weights, from one that says which are not 0 in the place of the high
+ * one. */
 static void split(const binnet_layer_state *layer, uint32_t row) {
     uint8_t *low = layer->low, *high = layer->high;
     const uint32_t used = layer->fan_in & 7;

@@ -1,4 +1,5 @@
-/* Division with rounding, the two-power scale, and binary digits (docs/algorithm.md, sections 1 and 3).
+/* Division with rounding, the two-power scale, and binary digits (docs/algorithm.md, sections 1 and
+ * 3).
  * SPDX-License-Identifier: BSD-3-Clause */
 #include "internal.h"
 

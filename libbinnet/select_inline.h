@@ -1,15 +1,15 @@
-/* What all kernels that look sums up do alike. A kernels_*.c has its own tables, indices and blocks, and
- * compiles these for its instruction set.
+/* What all kernels that look sums up do alike. A kernels_*.c has its own tables, indices and
+ * blocks, and compiles these for its instruction set.
  * SPDX-License-Identifier: BSD-3-Clause */
 #ifndef BINNET_SELECT_INLINE_H
 #define BINNET_SELECT_INLINE_H
 
 #include "internal.h"
 
-/* Defines `select`: a chunk of the depth after the other, whose 16-bit sums cannot overflow, all panels
- * against the tables of its values. `target` is the instruction set's attribute; ROWS, COLUMNS,
- * GROUP, DEPTH, make_tables and select_block are the file's; `most` panels make a block; the tables of a
- * row begin row_bytes after the row's before; sum_row sums a row. */
+/* Defines `select`: a chunk of the depth after the other, whose 16-bit sums cannot overflow, all
+ * panels against the tables of its values. `target` is the instruction set's attribute; ROWS,
+ * COLUMNS, GROUP, DEPTH, make_tables and select_block are the file's; `most` panels make a block;
+ * the tables of a row begin row_bytes after the row's before; sum_row sums a row. */
 #define BINNET_DEFINE_SELECT(target, most, row_bytes, sum_row)                                     \
     target BINNET_INLINE void select_all(const int int8, const binnet_select *t) {                 \
         const uint32_t n_panels = (t->n_columns + COLUMNS - 1) / COLUMNS;                          \

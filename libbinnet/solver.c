@@ -1,5 +1,6 @@
-/* The steps that gradients make (docs/algorithm.md, section 7). SGD's are sized by the largest gradient of
- * the step before, so that weights can be updated while their gradient is still in registers.
+/* The steps that gradients make (docs/algorithm.md, section 7). SGD's are sized by the largest
+ * gradient of the step before, so that weights can be updated while their gradient is still in
+ * registers.
  * SPDX-License-Identifier: BSD-3-Clause */
 #include "internal.h"
 

@@ -1,6 +1,7 @@
-/* The loops over single values that only training needs: statistics of a batch, the backward pass through
- * normalisation, error quantization, chances of weights, solvers (docs/algorithm.md, sections 3 and 5 to 7). As those
- * of norm_inline.h, a training_*.c compiles them for its instruction set. No multiply on data.
+/* The loops over single values that only training needs: statistics of a batch, the backward pass
+ * through normalisation, error quantization, chances of weights, solvers (docs/algorithm.md,
+ * sections 3 and 5 to 7). As those of norm_inline.h, a training_*.c compiles them for its
+ * instruction set. No multiply on data.
  * SPDX-License-Identifier: BSD-3-Clause */
 #ifndef BINNET_TRAINING_INLINE_H
 #define BINNET_TRAINING_INLINE_H
@@ -281,7 +282,8 @@ BINNET_INLINE uint32_t binnet_inline_solve(const binnet_update *t, binnet_random
     return largest;
 }
 
-/* The rounds of Threefry-2x32-13 (rng.c), by the file's macros of a round and of an injection of keys. */
+/* The rounds of Threefry-2x32-13 (rng.c), by the file's macros of a round and of an injection of
+ * keys. */
 #define BINNET_THREEFRY(ROUND, INJECT)                                                             \
     ROUND(13);                                                                                     \
     ROUND(15);                                                                                     \
@@ -300,7 +302,8 @@ BINNET_INLINE uint32_t binnet_inline_solve(const binnet_update *t, binnet_random
     INJECT(0, 1, 3);                                                                               \
     ROUND(17)
 
-/* Defines a table's functions for one instruction set; `target` is its attribute. They want random_rows. */
+/* Defines a table's functions for one instruction set; `target` is its attribute. They want
+ * random_rows. */
 #define BINNET_DEFINE_WEIGHTS(target)                                                              \
     target static void chances(uint8_t *chance, const int16_t *latent, uint32_t n,                 \
                                binnet_chance of) {                                                 \

@@ -1,4 +1,5 @@
-/* Training in plain C, with nothing but add, shift and mask on data: what every other table must equal.
+/* Training in plain C, with nothing but add, shift and mask on data: what every other table must
+ * equal.
  * SPDX-License-Identifier: BSD-3-Clause */
 #if defined(__clang__) && defined(__x86_64__)
 /* Clang vectorises variable shifts for SSE2 by way of float exponents (cvttps2dq). */

@@ -1,4 +1,5 @@
-/* Reading: little-endian bytes, CRC-32, and the header that both file formats begin with (FORMAT.md).
+/* Reading: little-endian bytes, CRC-32, and the header that both file formats begin with
+ * (FORMAT.md).
  * SPDX-License-Identifier: BSD-3-Clause */
 #include "internal.h"
 
@@ -31,7 +32,7 @@ int32_t binnet_get_signed(const uint8_t *p) {
     return v < 0x80000000u ? (int32_t)v : -(int32_t)(~v) - 1;
 }
 
-uint64_t binnet_get64(const uint8_t *p) {
+static uint64_t get64(const uint8_t *p) {
     return binnet_get32(p) | (uint64_t)binnet_get32(p + 4) << 32;
 }
 
@@ -45,7 +46,7 @@ binnet_status binnet_check_file(const uint8_t *bytes, size_t n_bytes, const char
     if (n_bytes < 8 || memcmp(bytes, magic, 8) != 0) return BINNET_ERR_KIND;
     if (n_bytes < BINNET_FILE_HEADER + 4) return BINNET_ERR_TRUNCATED;
     if (binnet_get32(bytes + 8) != BINNET_FORMAT_VERSION) return BINNET_ERR_VERSION;
-    if (binnet_get64(bytes + 16) != n_bytes) return BINNET_ERR_TRUNCATED;
+    if (get64(bytes + 16) != n_bytes) return BINNET_ERR_TRUNCATED;
     if (binnet_get32(bytes + n_bytes - 4) != binnet_crc32(bytes, n_bytes - 4))
         return BINNET_ERR_CHECKSUM;
     return BINNET_OK;

@@ -13,7 +13,7 @@ uint8_t *binnet_put32(uint8_t *p, uint32_t v) {
     return p + 4;
 }
 
-uint8_t *binnet_put64(uint8_t *p, uint64_t v) {
+static uint8_t *put64(uint8_t *p, uint64_t v) {
     return binnet_put32(binnet_put32(p, (uint32_t)(v & 0xffffffffu)), (uint32_t)(v >> 32));
 }
 
@@ -21,7 +21,7 @@ uint8_t *binnet_put_header(uint8_t *p, const char *magic, uint32_t method, uint6
     memcpy(p, magic, 8);
     p = binnet_put32(p + 8, BINNET_FORMAT_VERSION);
     p = binnet_put32(p, method);
-    return binnet_put64(p, n_bytes);
+    return put64(p, n_bytes);
 }
 
 uint32_t binnet_put_method(const binnet_method *m) {

@@ -1,22 +1,21 @@
-/* Products of signs for layers: rows of bits, 64 at a time, by exclusive or and bit count. Zeros cost a
- * second plane and a second product: low + high - 1 is half the sum of two signs.
+/* Products of signs for layers: rows of bits, 64 at a time, by exclusive or and bit count. Zeros
+ * cost a second plane and a second product: low + high - 1 is half the sum of two signs.
  * SPDX-License-Identifier: BSD-3-Clause */
 #include "internal.h"
 
-static uint32_t min32(uint32_t a, uint32_t b) { return a < b ? a : b; }
 static uint32_t words_of(uint32_t n_bits) { return (uint32_t)(binnet_row_bytes(n_bits) / 8); }
 
 size_t binnet_xnor_scratch(const binnet_kernels *k, uint32_t n_rows, uint32_t n_bits) {
     /* Of weights that are copied: packed, or one column after the other to where it is aligned. */
     const uint32_t n_columns = k->xnor_packed ? k->panel_columns : 1;
-    const size_t words = min32(words_of(n_bits), BINNET_XNOR_WORDS) * n_columns;
+    const size_t words = binnet_least(words_of(n_bits), BINNET_XNOR_WORDS) * n_columns;
     return binnet_area(1, words * 8 + n_rows * BINNET_XNOR_COLUMNS * sizeof(int32_t), k->alignment);
 }
 
 void binnet_xnor_by_row(const binnet_kernels *k, const binnet_xnor *whole, const uint8_t *w,
                         size_t stride, uint8_t *operand) {
     binnet_xnor tile = *whole;
-    if ((uintptr_t)w % 8 == 0) {
+    if ((uintptr_t)w % BINNET_WORD_ALIGNMENT == 0) {
         tile.a = (const binnet_word *)(const void *)w;
         tile.a_stride = stride / 8;
         tile.n_rows = whole->n_columns;
@@ -49,7 +48,7 @@ static void block_task(void *context, uint32_t task, uint32_t worker) {
     const binnet_kernels *k = g->kernels;
     const uint32_t n_words = words_of(g->depth), step = k->panel_columns;
     const uint32_t first = task * BINNET_XNOR_COLUMNS;
-    const uint32_t end = first + min32(g->n_columns - first, BINNET_XNOR_COLUMNS);
+    const uint32_t end = first + binnet_least(g->n_columns - first, BINNET_XNOR_COLUMNS);
     const uint32_t planes = (g->a.high ? 2u : 1u) << (g->high ? 1 : 0);
     uint8_t *scratch = g->scratch + worker * g->scratch_bytes;
     int32_t *sums = (int32_t *)(void *)scratch;
@@ -59,7 +58,7 @@ static void block_task(void *context, uint32_t task, uint32_t worker) {
     tile.product_stride = g->sums ? k->panel_columns : BINNET_XNOR_COLUMNS;
     if (!g->sums) scratch += (size_t)g->n_rows * BINNET_XNOR_COLUMNS * sizeof(int32_t);
     for (uint32_t c = first; c < end; c += step) {
-        tile.n_columns = min32(end - c, step);
+        tile.n_columns = binnet_least(end - c, step);
         tile.product = g->sums ? g->sums + binnet_sum_index(k, g->n_rows, c) : sums + (c - first);
         tile.add = 0;
         for (uint32_t word = 0; word < n_words; word += BINNET_XNOR_WORDS)
@@ -67,8 +66,8 @@ static void block_task(void *context, uint32_t task, uint32_t worker) {
                 const uint8_t *a = p & 1 && g->a.high ? g->a.high : g->a.low;
                 const uint8_t *w = p && (p & 2 || !g->a.high) ? g->high : g->selector.bits;
                 tile.a = (const binnet_word *)(const void *)a + word;
-                tile.n_words = min32(n_words - word, BINNET_XNOR_WORDS);
-                tile.n_bits = (int32_t)min32(g->depth - word * 64, 64 * BINNET_XNOR_WORDS);
+                tile.n_words = binnet_least(n_words - word, BINNET_XNOR_WORDS);
+                tile.n_bits = (int32_t)binnet_least(g->depth - word * 64, 64 * BINNET_XNOR_WORDS);
                 /* With few rows, packing weights would cost more than it saves. */
                 (k->xnor_packed && g->n_rows > 4 ? k->xnor_packed : binnet_xnor_by_row)(
                     k, &tile, w + c * g->selector.stride + 8 * (size_t)word, g->selector.stride,

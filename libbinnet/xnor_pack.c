@@ -1,12 +1,11 @@
-/* Products of signs with rows of b packed in panels, for tables with such a kernel: as many rows meet a panel as a
- * cache holds.
+/* Products of signs with rows of b packed in panels, for tables with such a kernel: as many rows
+ * meet a panel as a cache holds.
  * SPDX-License-Identifier: BSD-3-Clause */
 #include "internal.h"
 
-/* STRIP rows meet all panels: a strip, a panel and the strip's product share the first-level cache. */
+/* STRIP rows meet all panels: a strip, a panel and the strip's product share the first-level
+ * cache. */
 enum { STRIP = 8 };
-
-static uint32_t min32(uint32_t a, uint32_t b) { return a < b ? a : b; }
 
 /* Rows of b (columns of a product), words [0, n_words), as panels of `width` columns. */
 static void pack_panels(binnet_word *panel, size_t width, const uint8_t *b, size_t b_stride,
@@ -26,11 +25,11 @@ static void strips(const binnet_kernels *kernels, const binnet_xnor *whole, size
     binnet_xnor tile = *whole;
     for (uint32_t row = 0; row < whole->n_rows; row += STRIP) {
         tile.a = whole->a + row * whole->a_stride;
-        tile.n_rows = min32(whole->n_rows - row, STRIP);
+        tile.n_rows = binnet_least(whole->n_rows - row, STRIP);
         tile.panel = whole->panel;
         for (uint32_t column = 0; column < whole->n_columns; column += width) {
             tile.product = whole->product + row * whole->product_stride + column;
-            tile.n_columns = min32(whole->n_columns - column, width);
+            tile.n_columns = binnet_least(whole->n_columns - column, width);
             kernels->xnor(&tile);
             tile.panel += panel_stride;
         }

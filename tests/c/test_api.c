@@ -348,13 +348,15 @@ static void test_model(void) {
 
 /* The arena of the program at the top of binnet.h. */
 /* Sizes that the compiler computes, which is why they can be those of arrays. */
-static void test_net_size(void) {
+static void test_constant_sizes(void) {
+    /* clang-format off */
 #define SHAPE(n, batch, features, ...)                                                             \
-    {                                                                                              \
-        BINNET_NET_SIZE(batch, features, __VA_ARGS__), n, batch, features, { __VA_ARGS__ }         \
-    }
+    {BINNET_NET_SIZE(batch, features, __VA_ARGS__),                                                \
+     BINNET_CHECKPOINT_SIZE(features, __VA_ARGS__),                                                \
+     BINNET_MODEL_SIZE(features, __VA_ARGS__), n, batch, features, {__VA_ARGS__}}
+    /* clang-format on */
     static const struct {
-        size_t n_bytes;
+        size_t n_bytes, checkpoint_bytes, model_bytes;
         uint32_t n_layers, batch_size, n_features, units[4];
     } shapes[] = {SHAPE(2, 32, 64, 32, 10),
                   SHAPE(3, 32, 64, 64, 32, 10),
@@ -371,6 +373,7 @@ static void test_net_size(void) {
                   SHAPE(4, 64, 8, 8, 24, 8, 40),
                   SHAPE(4, 3, 4000, 1, 1, 1, 2),
                   SHAPE(4, 500, 11, 16, 80, 500, 7)};
+    uint32_t n_made = 0;
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; ++i) {
         binnet_layer units[4];
         for (uint32_t k = 0; k < 4; ++k) {
@@ -383,8 +386,14 @@ static void test_net_size(void) {
                                       .layers = units,
                                       .kernels = binnet_kernels_find("portable")};
         size_t n = 0;
+        binnet_net *net;
         EXPECT(binnet_net_size(&config, &n) == BINNET_OK && n == shapes[i].n_bytes);
+        if (binnet_net_init(&net, arena, sizeof arena, &config) != BINNET_OK) continue; /* large */
+        EXPECT(binnet_checkpoint_size(net) == shapes[i].checkpoint_bytes);
+        EXPECT(binnet_model_size(net) == shapes[i].model_bytes);
+        ++n_made;
     }
+    EXPECT(n_made > 10);
 }
 
 static void test_config_refusals(void) {
@@ -546,7 +555,7 @@ int main(void) {
     test_models_of_methods();
     test_checkpoint_refusals();
     test_model();
-    test_net_size();
+    test_constant_sizes();
     test_config_refusals();
     test_bits();
     test_xnor_refusals();

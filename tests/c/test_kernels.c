@@ -1,5 +1,5 @@
-/* Every kernel table that this processor can run equals the portable one, exactly, on random shapes, with operands that
- * end at an inaccessible page.
+/* Every kernel table that this processor can run equals the portable one, exactly, on random
+ * shapes, with operands that end at an inaccessible page.
  * SPDX-License-Identifier: BSD-3-Clause */
 #define _DEFAULT_SOURCE
 #include "../../libbinnet/internal.h"
@@ -283,7 +283,8 @@ static void test_update(const binnet_kernels *kernels, uint32_t n_rows, uint32_t
     release(gradient);
 }
 
-/* Normalisation of a tile forward and backward and the quantization of its error, with one table. */
+/* Normalisation of a tile forward and backward and the quantization of its error, with one
+ * table. */
 typedef struct normed {
     guarded normed, activation, error, delta;
     binnet_scale scale[64];

@@ -1,6 +1,7 @@
-/* Notes what is multiplied while nets of all methods train and predict, with two sets of data of the same
- * shapes. Prints a line for each pair of operands of each call site: the address, how often it came with
- * the one set and with the other, and the two. For a processor without a multiply instruction: see no_multiply.py.
+/* Notes what is multiplied while nets of all methods train and predict, with two sets of data of
+ * the same shapes. Prints a line for each pair of operands of each call site: the address, how
+ * often it came with the one set and with the other, and the two. For a processor without a
+ * multiply instruction: see no_multiply.py.
  * SPDX-License-Identifier: BSD-3-Clause */
 #include "binnet.h"
 

@@ -1,5 +1,5 @@
-/* What a program that trains, deploys and predicts calls, with CHECKPOINTS one that keeps those too: for the size of
- * that.
+/* What a program that trains, deploys and predicts calls, with CHECKPOINTS one that keeps those
+ * too: for the size of that.
  * SPDX-License-Identifier: BSD-3-Clause */
 #include "binnet.h"
 
