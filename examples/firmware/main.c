@@ -66,8 +66,8 @@ enum {
 
 /* The library allocates nothing: the net, while it learns, lives in here. */
 static uint64_t arena[BINNET_NET_SIZE(BATCH, DIGITS_N_FEATURES, HIDDEN, DIGITS_N_CLASSES) / 8];
-/* A model of the same layers as the exported one is as large, and wants no more scratch. */
-static uint8_t learned[DIGITS_MODEL_BYTES];
+/* Of the same layers as the exported one, so the same scratch and digits_predict do. */
+static uint8_t learned[BINNET_MODEL_SIZE(DIGITS_N_FEATURES, HIDDEN, DIGITS_N_CLASSES)];
 static uint32_t order[N_TRAIN]; /* of the rows in this epoch */
 static struct {
     uint8_t x[BATCH][DIGITS_N_FEATURES];

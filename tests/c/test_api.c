@@ -462,6 +462,12 @@ static void test_config_refusals(void) {
     uint8_t *after = checkpoint_of(net, &n_bytes);
     EXPECT(loss == 77 && memcmp(before, after, n_bytes) == 0);
     free(before), free(after);
+    /* 1.6 GB of weights: too much where addresses have 32 bits. */
+    const binnet_layer large[] = {{BINNET_DENSE, 12000}, {BINNET_DENSE, 2}};
+    config = make_config();
+    config.n_features = BINNET_MAX_FEATURES;
+    config.layers = large;
+    EXPECT(binnet_net_size(&config, &n) == (SIZE_MAX > 0xffffffffu ? BINNET_OK : BINNET_ERR_LIMIT));
 }
 
 static void test_bits(void) {
@@ -537,6 +543,7 @@ static void test_rest(void) {
     EXPECT(binnet_rate_exponent(3, 11, 0, 90) == 3 && binnet_rate_exponent(3, 11, 9, 90) == 3);
     EXPECT(binnet_rate_exponent(3, 11, 10, 90) == 4 && binnet_rate_exponent(3, 11, 89, 90) == 11);
     EXPECT(binnet_rate_exponent(3, 11, 90, 90) == 11 && binnet_rate_exponent(3, 11, 0, 0) == 11);
+    EXPECT(binnet_rate_exponent(0, UINT32_MAX, 0, 1) == 0);
     EXPECT(binnet_kernels_find("portable") != NULL && binnet_kernels_find("sse9") == NULL);
     EXPECT(binnet_kernels_find(NULL) == NULL);
     EXPECT(strlen(binnet_kernels_name(binnet_kernels_best())) > 0);
