@@ -53,6 +53,7 @@ STEPS = 5
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--json", type=output, metavar="FILE", help="write all of it there")
+    parser.add_argument("--plot", type=output, metavar="FILE.png", help="draw inference on M0 -Os")
     options = parser.parse_args()
     if not installed("emlearn"):
         return 1
@@ -71,6 +72,8 @@ def main():
     show(report)
     if options.json:
         options.json.write_text(json.dumps(report, indent=1) + "\n")
+    if options.plot:
+        plot(report["inference"], options.plot)
     return 0
 
 
@@ -229,6 +232,24 @@ def show(report):
                     cell += f" ({ratio:.1f})"
                 cells.append(f"{cell:>19}")
             print(f"{row['net'] + ', ' + row['name']:<46}" + "".join(cells))
+
+
+def plot(rows, path):
+    from matplotlib.figure import Figure
+
+    nets = list(dict.fromkeys(row["net"] for row in rows))
+    figure = Figure(figsize=(10, 1 + 2 * len(nets)), layout="constrained")
+    figure.suptitle("Instructions to predict a row on a Cortex-M0, gcc -Os, under QEMU")
+    for axes, net in zip(figure.subplots(len(nets), squeeze=False)[:, 0], nets, strict=True):
+        here = [row for row in rows if row["net"] == net]
+        counts = [row["counts"]["M0 -Os"]["instructions"] for row in here]
+        colors = ["tab:gray" if "emlearn" in row["name"] else "tab:orange" for row in here]
+        bars = axes.barh([row["name"] for row in here], counts, color=colors)
+        axes.bar_label(bars, [f"{count:,}" for count in counts], padding=3)
+        axes.invert_yaxis()  # the first at the top
+        axes.set(title=net, xscale="log", xlabel="instructions")
+        axes.margins(x=0.25)  # room for the labels
+    figure.savefig(path, dpi=150)
 
 
 def first_line(tool):
