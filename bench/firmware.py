@@ -247,8 +247,8 @@ def plot(rows, path):
         bars = axes.barh([row["name"] for row in here], counts, color=colors)
         axes.bar_label(bars, [f"{count:,}" for count in counts], padding=3)
         axes.invert_yaxis()  # the first at the top
-        axes.set(title=net, xscale="log", xlabel="instructions")
-        axes.margins(x=0.25)  # room for the labels
+        axes.set(title=net, xlabel="instructions")
+        axes.margins(x=0.15)  # room for the labels
     figure.savefig(path, dpi=150)
 
 
