@@ -17,8 +17,9 @@ size_t binnet_area(uint32_t n, size_t bytes, uint32_t alignment) {
 
 void *binnet_plan(binnet_planner *planner, uint32_t n_rows, size_t row_bytes) {
     void *place = planner->base ? planner->base + planner->n_bytes : NULL;
-    const size_t n_bytes = planner->n_bytes + binnet_area(n_rows, row_bytes, planner->alignment);
-    planner->n_bytes = n_bytes < BINNET_TOO_MUCH ? n_bytes : BINNET_TOO_MUCH;
+    const size_t n_bytes = binnet_area(n_rows, row_bytes, planner->alignment);
+    planner->n_bytes =
+        planner->n_bytes < BINNET_TOO_MUCH - n_bytes ? planner->n_bytes + n_bytes : BINNET_TOO_MUCH;
     return place;
 }
 

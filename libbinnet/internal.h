@@ -489,11 +489,10 @@ BINNET_INLINE size_t binnet_padded(const binnet_kernels *kernels, uint32_t n_col
     return (n_columns + mask) & ~mask;
 }
 
-/* Two of these can be added. */
+/* What a size of more than about a quarter of the address space is counted as. */
 #define BINNET_TOO_MUCH (SIZE_MAX / 2)
 
-/* n · bytes, n <= 2^16, rounded up to the alignment; TOO_MUCH if that is beyond a quarter of
- * SIZE_MAX or so. */
+/* n · bytes, n <= 2^16, rounded up to the alignment; at most TOO_MUCH. */
 size_t binnet_area(uint32_t n, size_t bytes, uint32_t alignment);
 
 typedef struct binnet_planner {
