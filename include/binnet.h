@@ -15,7 +15,7 @@
  * A complete training program:
  *
  *     static uint64_t arena[BINNET_NET_SIZE(32, 64, 32, 10) / 8]; // or ask binnet_net_size
- *     static uint8_t flash[1024];  // binnet_model_size, likewise
+ *     static uint8_t flash[BINNET_MODEL_SIZE(64, 32, 10)]; // or binnet_model_size
  *     const binnet_layer layers[] = {{BINNET_DENSE, 32}, {BINNET_DENSE, 10}};
  *     const binnet_config config = {.seed = 1, .n_features = 64, .n_layers = 2, .batch_size = 32,
  *                                   .layers = layers, .kernels = binnet_kernels_find("portable")};
@@ -31,7 +31,7 @@
  *
  *     binnet_model model;
  *     uint16_t digit;
- *     if (binnet_model_open(&model, flash, n_bytes, NULL) != BINNET_OK) { ... }
+ *     if (binnet_model_open(&model, flash, sizeof flash, NULL) != BINNET_OK) { ... }
  *     binnet_model_predict(&model, row, 1, NULL, &digit, scratch, sizeof scratch);
  *
  * Rules that hold everywhere: sizes of buffers are in bytes and are checked; on any error the
@@ -258,9 +258,9 @@ size_t binnet_checkpoint_size(const binnet_net *net);
 /* Writes the training state. n_bytes is the size of the buffer. */
 binnet_status binnet_checkpoint_write(const binnet_net *net, void *bytes, size_t n_bytes);
 
-/* Restores a state into a net of the same configuration: training goes on as if never stopped. All
- * is checked before the net is touched. Errors: KIND, VERSION, TRUNCATED, CHECKSUM, CORRUPT,
- * MISMATCH. */
+/* Restores a state, of n_bytes exactly, into a net of the same configuration: training goes on as
+ * if never stopped. All is checked before the net is touched. Errors: KIND, VERSION, TRUNCATED,
+ * CHECKSUM, CORRUPT, MISMATCH. */
 binnet_status binnet_checkpoint_read(binnet_net *net, const void *bytes, size_t n_bytes);
 
 /* ---- Model: the deployed network ---------------------------------------------------------- */
@@ -292,8 +292,9 @@ typedef struct binnet_model {
     const binnet_kernels *kernels;
 } binnet_model;
 
-/* Checks all of a model file and opens it in place. kernels may be NULL: the best. Errors: KIND,
- * VERSION, TRUNCATED, CHECKSUM, CORRUPT. */
+/* Checks all of a model file and opens it in place; n_bytes is the file's length, not that of the
+ * memory it stands in. kernels may be NULL: the best. Errors: KIND, VERSION, TRUNCATED, CHECKSUM,
+ * CORRUPT. */
 binnet_status binnet_model_open(binnet_model *model, const void *bytes, size_t n_bytes,
                                 const binnet_kernels *kernels);
 
@@ -324,7 +325,7 @@ binnet_status binnet_model_evaluate(const binnet_model *model, const uint8_t *x,
  *     static uint8_t checkpoint[BINNET_CHECKPOINT_SIZE(64, 32, 10)];
  *     static uint8_t model[BINNET_MODEL_SIZE(64, 32, 10)];
  *
- * What is in them, and the bytes of other methods: docs/firmware.md. */
+ * More layers, other methods: ask the functions. What is in them: docs/firmware.md. */
 #define BINNET_NET_SIZE(batch_size, n_features, ...)                                               \
     BINNET_PICK_(BINNET_NET, __VA_ARGS__)((size_t)(batch_size), n_features, __VA_ARGS__)
 #define BINNET_CHECKPOINT_SIZE(n_features, ...)                                                    \

@@ -43,7 +43,10 @@ def _load(path: str) -> Any:
     try:
         return joblib.load(path)
     except Exception as error:  # a pickle can raise anything
-        raise _Failure(f"cannot load {path}: {type(error).__name__}: {error}") from None
+        reason = f"{type(error).__name__}: {error}"
+        if not isinstance(error, OSError):
+            reason = f"it is no joblib or pickle file of this version ({reason})"
+        raise _Failure(f"cannot load {path}: {reason}") from None
 
 
 def _add_export(commands: Any) -> None:
@@ -66,13 +69,26 @@ def _add_export(commands: Any) -> None:
         metavar="BITS",
         help="an input of the firmware is 2^BITS times the number in training (default 0)",
     )
+    parser.add_argument(
+        "--checkpoint",
+        action="store_true",
+        help="add the state of training, for a device that goes on learning",
+    )
     parser.set_defaults(run=_export)
 
 
 def _export(options: argparse.Namespace) -> None:
+    if not options.header.endswith(".h"):
+        raise _Failure(f"the header is to be named ….h, not {options.header}")
     classifier = _load(options.classifier)
     try:
-        export_c(classifier, options.header, options.name, fraction_bits=options.fraction_bits)
+        export_c(
+            classifier,
+            options.header,
+            options.name,
+            fraction_bits=options.fraction_bits,
+            checkpoint=options.checkpoint,
+        )
     except (OSError, TypeError, ValueError) as error:
         raise _Failure(error) from None
 

@@ -272,7 +272,7 @@ class Net:
     def restore(self, checkpoint: bytes) -> None:
         """Go back to a training state of a net of the same configuration."""
         source = ffi.from_buffer(checkpoint)
-        _check(lib.binnet_checkpoint_read(self._net, source, len(checkpoint)), "the checkpoint")
+        _check(lib.binnet_checkpoint_read(self._net, source, len(checkpoint)), "cannot go on")
 
     def model(self) -> bytes:
         """Return the deployed model. Calibrate first."""
@@ -320,3 +320,20 @@ def portable_scratch_size(model: bytes) -> int:
     """Return the scratch bytes with which the portable kernels predict one row."""
     opened, _ = _open_model(model, "portable")
     return int(lib.binnet_model_scratch_size(opened, 1))
+
+
+def portable_net_size(
+    n_features: int, units: tuple[int, ...], batch_size: int, method: Method
+) -> int:
+    """Return the arena bytes of a net with the portable kernels and no threads."""
+    layers = ffi.new("binnet_layer[]", [(lib.BINNET_DENSE, n) for n in units])
+    config = ffi.new("binnet_config *")
+    config.n_features = n_features
+    config.n_layers = len(units)
+    config.batch_size = batch_size
+    config.layers = layers
+    config.method = astuple(method)
+    config.kernels = lib.binnet_kernels_find(b"portable")
+    size = ffi.new("size_t *")
+    _check(lib.binnet_net_size(config, size), f"a net of layers of {list(units)} units")
+    return int(size[0])

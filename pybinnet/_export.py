@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import astuple
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,10 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from pybinnet import _engine
 from pybinnet._estimators import BinaryConnectClassifier
-from pybinnet._header import Exported, header
+from pybinnet._header import Exported, State, header
 from pybinnet._integer_ramps import INT32, MAX_FRACTION_BITS, IntegerRamps, integer_ramps
-from pybinnet._validation import check_number
+from pybinnet._training import engine_method, rate_exponents
+from pybinnet._validation import check_flag, check_number
 
 _TEST_ROWS = 8
 
@@ -30,6 +32,7 @@ def export_c(
     *,
     fraction_bits: int = 0,
     X_test: ArrayLike | None = None,
+    checkpoint: bool = False,
 ) -> None:
     """Write a C header with the deployed network, for firmware with libbinnet.
 
@@ -58,6 +61,11 @@ def export_c(
     X_test : array-like of shape (n_tests, n_features), default=None
         Rows that ``name_selftest`` predicts: multiples of ``2**-fraction_bits``. By default eight
         random ones; of integers the extremes and up to 16, so that all ramps are met.
+    checkpoint : bool, default=False
+        Whether to add `checkpoint_` and its configuration, from which the device can go on
+        learning as if it had begun there (``name_config``, ``name_checkpoint``). Of the classifier
+        that was exported, a checkpoint that the device wrote becomes `checkpoint_`:
+        ``clf.checkpoint_ = data``, then fit with `warm_start`.
 
     Raises
     ------
@@ -99,6 +107,7 @@ def export_c(
     path = Path(path)
     name = _checked_name(path.stem if name is None else name)
     check_number("fraction_bits", fraction_bits, Integral, 0, MAX_FRACTION_BITS)
+    check_flag("checkpoint", checkpoint)
     encoder = clf.encoder_
     if encoder.identity_ and fraction_bits:
         raise ValueError(
@@ -124,6 +133,7 @@ def export_c(
         fraction_bits=fraction_bits,
         test_inputs=inputs,
         test_scores=_engine.predict_scores(clf.model_, features),
+        state=_state(clf) if checkpoint else None,
     )
     _replace(path, header(exported))
 
@@ -145,6 +155,23 @@ def _description(clf: BinaryConnectClassifier) -> str:
     sizes = "-".join(map(str, (clf.encoder_.n_features_out_, *before.units)))
     weights, activation = before.method["weights"], before.method["activation"]
     return f"A {sizes} network with {weights} weights and {activation} activation."
+
+
+def _state(clf: BinaryConnectClassifier) -> State:
+    before = clf._configuration
+    method = engine_method(before.method)
+    return State(
+        checkpoint=clf.checkpoint_,
+        seed=before.seed,
+        batch_size=before.batch_size,
+        units=before.units,
+        method=tuple(map(int, astuple(method))),
+        class_counts=before.class_counts,
+        rate_exponents=rate_exponents(clf),
+        arena_bytes=_engine.portable_net_size(
+            clf.encoder_.n_features_out_, before.units, before.batch_size, method
+        ),
+    )
 
 
 def _as_inputs(clf: BinaryConnectClassifier, X_test: ArrayLike, fraction_bits: int) -> NDArray[Any]:

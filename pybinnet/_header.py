@@ -138,6 +138,20 @@ _TOP = """\
 
 
 @dataclass(frozen=True)
+class State:
+    """What a device goes on learning from."""
+
+    checkpoint: bytes
+    seed: int
+    batch_size: int
+    units: tuple[int, ...]
+    method: tuple[int, ...]  # as binnet_method
+    class_counts: NDArray[Any]
+    rate_exponents: tuple[int, int]
+    arena_bytes: int  # with the portable kernels
+
+
+@dataclass(frozen=True)
 class Exported:
     """What a header is about."""
 
@@ -152,6 +166,7 @@ class Exported:
     fraction_bits: int
     test_inputs: NDArray[Any]  # (n_tests, n_inputs)
     test_scores: NDArray[np.int32]  # (n_tests, n_classes)
+    state: State | None
 
 
 def header(exported: Exported) -> str:
@@ -168,6 +183,7 @@ def header(exported: Exported) -> str:
         _OPEN + (_PREDICT_BYTES if ramps is None else _PREDICT_RAMPS),
         _tests(exported),
         _SELFTEST,
+        *([] if exported.state is None else [_learning(exported.state)]),
         "#endif\n",
     ]
     names = {"name": exported.name, "NAME": exported.name.upper()}
@@ -238,6 +254,30 @@ def _tests(exported: Exported) -> str:
         _rows("name_input name_test_inputs[NAME_N_TESTS][NAME_N_INPUTS]", exported.test_inputs)
         + _rows("int32_t name_test_scores[NAME_N_TESTS][NAME_N_CLASSES]", scores)
         + _array("uint16_t name_test_classes[NAME_N_TESTS]", scores.argmax(axis=1))
+    )
+
+
+def _learning(state: State) -> str:
+    first, last = state.rate_exponents
+    layers = (f"{{BINNET_DENSE, {units}}}" for units in state.units)
+    method = ", ".join(map(str, state.method))
+    checkpoint = map("0x{:02x}".format, np.frombuffer(state.checkpoint, dtype=np.uint8))
+    return (
+        "/* To go on learning: binnet_net_init with name_config, then binnet_checkpoint_read of\n"
+        " * name_checkpoint. SIMD kernels would want a larger arena: on a PC set the kernels of a\n"
+        ' * copy of name_config to binnet_kernels_find("portable"). */\n'
+        f"#define NAME_BATCH_SIZE {state.batch_size}\n"
+        f"#define NAME_ARENA_BYTES {state.arena_bytes} "
+        "/* with pointers of 64 bits; with smaller ones a little less will do */\n"
+        f"#define NAME_FIRST_RATE {first} /* learning rates fell from 2^-{first} */\n"
+        f"#define NAME_LAST_RATE {last}\n"
+        f"#define NAME_CHECKPOINT_BYTES {len(state.checkpoint)}\n"
+        + _array("uint32_t name_class_counts[NAME_N_CLASSES]", state.class_counts)
+        + _array(f"binnet_layer name_layers[{len(state.units)}]", layers)
+        + "static const binnet_config name_config = {\n"
+        f"    {state.seed}u, NAME_N_FEATURES, {len(state.units)}, NAME_BATCH_SIZE, name_layers,\n"
+        f"    {{{method}}}, name_class_counts, NULL, NULL}};\n"
+        + _array("uint8_t name_checkpoint[NAME_CHECKPOINT_BYTES]", checkpoint)
     )
 
 

@@ -177,7 +177,10 @@ def _warn_if_coarse(encoder: PiecewiseLinearEncoder, fraction_bits: int) -> None
     largest = max(np.abs(edges).max() for edges in encoder.edges_ if edges.size > 1)
     fine = 8 - np.log2(narrowest.min())  # a step of the input is less than one of the output
     best = int(min(np.ceil(fine), np.floor(30.99 - np.log2(largest)), MAX_FRACTION_BITS))
-    advice = f"use fraction_bits={best}" if best > fraction_bits else "fit on larger numbers there"
+    least = int(np.ceil(fine - 8))  # neighbours differ
+    advice = "fit on larger numbers there"
+    if best >= least > fraction_bits:
+        advice = f"use fraction_bits={least} or more; beyond {best} nothing is gained"
     shown = ", ".join(map(str, coarse[:10])) + (", ..." if coarse.size > 10 else "")
     warnings.warn(
         f"fraction_bits={fraction_bits} is too coarse for column {shown}, where training values "

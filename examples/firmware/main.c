@@ -93,10 +93,11 @@ static void learn(binnet_model *model) {
     must(binnet_net_init(&net, arena, sizeof arena, &config));
 
     /* The net counts its steps: if a checkpoint is read here, the loop goes on where that was. */
-    for (uint32_t step = binnet_net_step(net); step < EPOCHS * STEPS; ++step) {
+    const uint32_t first = binnet_net_step(net);
+    for (uint32_t step = first; step < EPOCHS * STEPS; ++step) {
         const uint32_t i = step % STEPS, epoch = step / STEPS;
         const uint32_t rate = binnet_rate_exponent(FIRST_RATE, LAST_RATE, step, EPOCHS * STEPS);
-        if (i == 0) must(binnet_row_order(config.seed, epoch, N_TRAIN, order));
+        if (i == 0 || step == first) must(binnet_row_order(config.seed, epoch, N_TRAIN, order));
         fetch(i);
         must(binnet_net_train_step(net, batch.x[0], batch.labels, BATCH, rate, &loss));
         sum += loss;

@@ -27,6 +27,7 @@ from pybinnet import BinaryConnectClassifier, PiecewiseLinearEncoder, _engine, e
 from pybinnet.__main__ import main
 from pybinnet._header import _literal
 from pybinnet._integer_ramps import integer_ramps
+from pybinnet._training import engine_method, rate_exponents
 
 ROOT = Path(golden.__file__).parents[1]
 INT32 = np.iinfo(np.int32)
@@ -541,6 +542,59 @@ def test_warns_where_no_fraction_bits_help(tmp_path):
         export_c(clf, tmp_path / "net.h", fraction_bits=1)
 
 
+LEARNER = """
+#include "net.h"
+static uint64_t arena[(NET_ARENA_BYTES + 7) / 8];
+int32_t learn(const uint8_t *x, const uint16_t *labels, uint32_t n_rows, uint8_t *checkpoint);
+int32_t learn(const uint8_t *x, const uint16_t *labels, uint32_t n_rows, uint8_t *checkpoint) {
+    binnet_net *net;
+    binnet_status status = binnet_net_init(&net, arena, sizeof arena, &net_config);
+    if (status == BINNET_OK)
+        status = binnet_checkpoint_read(net, net_checkpoint, sizeof net_checkpoint);
+    if (status == BINNET_OK)
+        status = binnet_net_train_step(net, x, labels, n_rows, NET_LAST_RATE, NULL);
+    if (status == BINNET_OK)
+        status = binnet_checkpoint_write(net, checkpoint, NET_CHECKPOINT_BYTES);
+    return status;
+}
+"""
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [{}, {"weights": "ternary", "solver": "adamax", "dropout": 0.3, "hidden_layer_sizes": (9, 7)}],
+)
+def test_device_goes_on_learning(tmp_path, library, parameters):
+    X, y = load_digits(return_X_y=True)
+    X, y = (X[:200] * 15).astype(np.uint8), y[:200]
+    values = {"hidden_layer_sizes": (12,), "max_iter": 2, "batch_size": 32, "random_state": 3}
+    clf = BinaryConnectClassifier(**values | parameters).fit(X, y)
+    export_c(clf, tmp_path / "net.h", checkpoint=True)
+    (tmp_path / "learner.c").write_text(LEARNER)
+    built = tmp_path / "learner.so"
+    command = [cc(), "-std=c99", *STRICT_C, "-Wno-unused-function", "-fPIC", "-shared"]
+    command += [f"-I{ROOT / 'include'}", "-o", built, tmp_path / "learner.c"]
+    subprocess.run([*command, library, f"-Wl,-rpath,{library.parent}"], check=True)
+    ffi = FFI()
+    ffi.cdef("int32_t learn(const uint8_t *, const uint16_t *, uint32_t, uint8_t *);")
+    learned = ffi.new("uint8_t[]", len(clf.checkpoint_))
+    labels = y[:20].astype(np.uint16)
+    rows = ffi.from_buffer(X[:20])
+    lib = ffi.dlopen(str(built))
+    assert lib.learn(rows, ffi.from_buffer("uint16_t[]", labels), 20, learned) == 0
+
+    before = clf._configuration
+    net = _engine.Net(
+        64, before.units, 32, before.seed, before.class_counts, engine_method(before.method)
+    )
+    net.restore(clf.checkpoint_)
+    net.train_step(X[:20], labels, rate_exponents(clf)[1])
+    assert bytes(ffi.buffer(learned)) == net.checkpoint()
+    clf.checkpoint_ = bytes(ffi.buffer(learned))  # and back
+    clf.set_params(warm_start=True).fit(X, y)
+    assert int.from_bytes(clf.checkpoint_[32:36], "little") == 2 * 2 * 7 + 1  # steps
+
+
 # The command line
 
 
@@ -591,7 +645,8 @@ def test_command_refuses(tmp_path, run):
     out = tmp_path / "net.h"
     for code, message, arguments in [
         (1, "cannot load", ["export", tmp_path / "none", out]),
-        (1, "cannot load", ["export", tmp_path / "text", out]),
+        (1, "no joblib or pickle file", ["export", tmp_path / "text", out]),
+        (1, "is to be named", ["export", tmp_path / "clf.joblib", tmp_path / "clf.joblib"]),
         (1, "got LogisticRegression", ["export", tmp_path / "other.joblib", out]),
         (1, "no C identifier", ["export", tmp_path / "clf.joblib", out, "--name", "1"]),
         (1, "No such file", ["export", tmp_path / "clf.joblib", tmp_path / "no" / "net.h"]),
