@@ -22,8 +22,7 @@ const char *binnet_status_text(binnet_status status) {
     case BINNET_ERR_CHECKSUM: return "the file is damaged: its CRC-32 is wrong";
     case BINNET_ERR_CORRUPT: return "the file holds a value that its format does not allow";
     case BINNET_ERR_MISMATCH:
-        return "the checkpoint is of a net of another configuration, or a self-test found another "
-               "result";
+        return "it belongs to a net of another configuration, or a self-test had another result";
     }
     return "unknown status";
 }

@@ -272,7 +272,7 @@ class Net:
     def restore(self, checkpoint: bytes) -> None:
         """Go back to a training state of a net of the same configuration."""
         source = ffi.from_buffer(checkpoint)
-        _check(lib.binnet_checkpoint_read(self._net, source, len(checkpoint)), "cannot go on")
+        _check(lib.binnet_checkpoint_read(self._net, source, len(checkpoint)), "the checkpoint")
 
     def model(self) -> bytes:
         """Return the deployed model. Calibrate first."""
