@@ -120,8 +120,10 @@ static void test_product(const binnet_kernels *kernels, uint32_t n_rows, uint32_
     const binnet_parallel hook = {run_backwards, NULL, 3};
     const int int8 = draw(2) != 0, direct = draw(2) != 0, high = draw(4) == 0;
     const uint32_t n_workers = draw(2) ? 3 : 1;
-    const size_t stride = depth + draw(3);
-    const size_t n_values = (n_rows - 1) * stride + depth, n_sums = (size_t)n_rows * n_columns;
+    const int down = !kernels->transpose && draw(2); /* rows of the product are columns */
+    const size_t stride = down ? 1 : depth + draw(3), step = down ? n_rows + draw(3) : 1;
+    const size_t n_values = (n_rows - 1) * stride + (depth - 1) * step + 1;
+    const size_t n_sums = (size_t)n_rows * n_columns;
     const size_t scratch_bytes = (size_t)binnet_gemm_scratch(kernels, direct ? 0 : n_columns);
     binnet_selector selector = {NULL, 0, draw(2) != 0};
     guarded values = int8 ? random_errors(n_values) : random_bytes(n_values);
@@ -150,7 +152,7 @@ static void test_product(const binnet_kernels *kernels, uint32_t n_rows, uint32_
                               .parallel = n_workers > 1 ? &hook : NULL,
                               .values = values.start,
                               .stride = stride,
-                              .step = 1,
+                              .step = step,
                               .int8 = int8,
                               .signs = signs,
                               .selector = selector,
@@ -172,7 +174,7 @@ static void test_product(const binnet_kernels *kernels, uint32_t n_rows, uint32_
         for (uint32_t c = 0; c < n_columns; ++c) {
             int32_t sum = 0;
             for (uint32_t k = 0; k < depth; ++k) {
-                const uint8_t v = values.start[i * stride + k];
+                const uint8_t v = values.start[i * stride + k * step];
                 const int32_t value = int8 ? (int8_t)v : v;
                 const int zero = ternary && is_set(&other, c, k) && !is_set(&selector, c, k);
                 for (uint32_t d = 1; d < n_digits; ++d) {
