@@ -1,6 +1,6 @@
 /* What bench/gemm.py cannot measure from Python: how many products a second the registers of one
- * processor allow, and how many the library's kernels make of it. Compiled with the library's files.
- * Every function returns the multiply-adds that it did.
+ * processor allow, and how many the library's kernels make of it. Compiled with the library's
+ * files. Every function returns the multiply-adds that it did.
  * SPDX-License-Identifier: BSD-3-Clause */
 #include "../libbinnet/internal.h"
 

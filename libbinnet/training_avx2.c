@@ -87,12 +87,7 @@ AVX2 static uint32_t update(const binnet_update *t) {
     store(lanes, largest);
     for (int i = 0; i < 8; ++i) bits |= lanes[i];
     if (whole == t->n_columns) return bits;
-    binnet_update rest = *t;
-    rest.n_columns -= whole;
-    rest.latent += whole;
-    rest.bits += whole >> 3;
-    rest.gradient += whole;
-    rest.first_column += whole;
+    const binnet_update rest = binnet_update_after(t, whole);
     return bits | wide_update(&rest);
 }
 

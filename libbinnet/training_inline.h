@@ -253,6 +253,17 @@ BINNET_INLINE uint32_t binnet_inline_sgd_row(int16_t *restrict latent,
     return largest;
 }
 
+/* What is left of an update of weights after its first n columns, a multiple of 8. */
+BINNET_INLINE binnet_update binnet_update_after(const binnet_update *t, uint32_t n) {
+    binnet_update rest = *t;
+    rest.n_columns -= n;
+    rest.latent += n;
+    rest.bits += n >> 3;
+    rest.gradient += n;
+    rest.first_column += n;
+    return rest;
+}
+
 typedef void (*binnet_random)(uint8_t *, const binnet_rng *, uint32_t, uint32_t, uint32_t,
                               uint32_t);
 

@@ -70,12 +70,7 @@ static uint32_t update(const binnet_update *t) {
                 (uint8_t)vaddvq_u16(vandq_u16(vcgezq_s16(w), bit));
         }
     if (whole == t->n_columns) return vmaxvq_u32(largest);
-    binnet_update rest = *t;
-    rest.n_columns -= whole;
-    rest.latent += whole;
-    rest.bits += whole >> 3;
-    rest.gradient += whole;
-    rest.first_column += whole;
+    const binnet_update rest = binnet_update_after(t, whole);
     return vmaxvq_u32(largest) | wide_update(&rest);
 }
 

@@ -21,9 +21,9 @@ enum { SPINS = 4000 };
 /* A task number that no job has. */
 #define NO_TASK 0xffffffffu
 
-/* A thread's share of a job: the job's number in the high half, the share's next task in the low. Any
- * thread takes a task by raising the ticket it has seen, which fails if the job is another by then.
- * Each has a cache line of its own. */
+/* A thread's share of a job: the job's number in the high half, the share's next task in the low.
+ * Any thread takes a task by raising the ticket it has seen, which fails if the job is another by
+ * then. Each has a cache line of its own. */
 enum { CACHE_LINE = 64 };
 
 typedef struct share {
@@ -39,8 +39,8 @@ struct pybinnet_pool {
     uint32_t n_threads;
     uint32_t n_workers;
     pthread_t *threads;
-    /* Shared without the lock: what changes while tasks are done stands apart from what every one of
-     * them reads. */
+    /* Shared without the lock: what changes while tasks are done stands apart from what every one
+     * of them reads. */
     uint32_t job;
     uint32_t n_tasks;
     binnet_task task;
@@ -89,8 +89,9 @@ static uint32_t work_on(pybinnet_pool *pool, uint32_t owner, uint32_t worker) {
     }
 }
 
-/* A worker's own share first, the same rows or units at every step, which its caches hold; then what
- * others have left. All are reported at once: cores that take turns at a counter wait for it. */
+/* A worker's own share first, the same rows or units at every step, which its caches hold; then
+ * what others have left. All are reported at once: cores that take turns at a counter wait for
+ * it. */
 static void work(pybinnet_pool *pool, uint32_t worker) {
     uint32_t n_done = 0;
     for (uint32_t i = 0; i < pool->n_workers; ++i)

@@ -9,8 +9,8 @@
 
 typedef struct pybinnet_pool pybinnet_pool;
 
-/* A pool for n_workers workers, of which the caller of pybinnet_pool_run is one. NULL: no memory, or
- * no threads on this system. */
+/* A pool for n_workers workers, of which the caller of pybinnet_pool_run is one. NULL: no memory,
+ * or no threads on this system. */
 pybinnet_pool *pybinnet_pool_new(uint32_t n_workers);
 
 /* Ends the threads. Not while a run is going on. */

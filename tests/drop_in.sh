@@ -57,7 +57,10 @@ installed() {
     local libraries=$folder/installed/usr/local/lib
     libraries=$(dirname "$(find "$libraries" -name libbinnet.a)")
     export PKG_CONFIG_SYSROOT_DIR=$folder/installed PKG_CONFIG_LIBDIR=$libraries/pkgconfig
-    make -B -C "$root/tests/consumers/pkg_config" OUT="$folder" "$@" &&
+    make -B -C "$root/tests/consumers/pkg_config" OUT="$folder" "$@" || return 1
+    local shared=0
+    if readelf -d "$folder/program" | grep -q 'NEEDED.*libbinnet'; then shared=1; fi
+    [[ $shared == $((1 - $#)) ]] && # of the two libraries the one that was asked for
         LD_LIBRARY_PATH=$libraries prints "$version $golden" "$folder/program"
 }
 

@@ -21,8 +21,8 @@
 /* A target, under libFuzzer's name for it. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* For the mutator, of each target: the bytes that a file of such a header has, by FORMAT.md; 0 if it
- * does not say. The header is FUZZ_HEADER bytes. */
+/* For the mutator, of each target: the bytes that a file of such a header has, by FORMAT.md; 0 if
+ * it does not say. The header is FUZZ_HEADER bytes. */
 size_t fuzz_file_size(const uint8_t *header);
 
 /* Both formats: what stands before the first layer, the most of these that the mutator follows, and
@@ -33,8 +33,8 @@ static inline uint32_t fuzz_get32(const uint8_t *p) {
     return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }
 
-/* A copy in memory of its own, `offset` bytes from an aligned address: the sanitizer sees every byte
- * that is read beyond it. Free what it returns less the offset. */
+/* A copy in memory of its own, `offset` bytes from an aligned address: the sanitizer sees every
+ * byte that is read beyond it. Free what it returns less the offset. */
 static inline uint8_t *fuzz_copy(const uint8_t *bytes, size_t n_bytes, size_t offset) {
     uint8_t *copy = malloc(n_bytes + offset + !(n_bytes + offset));
     REQUIRE(copy);

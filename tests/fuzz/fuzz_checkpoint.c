@@ -1,5 +1,5 @@
-/* Any bytes as the checkpoint of a small net: refused without a trace, or restored to the byte, and then
- * trained on.
+/* Any bytes as the checkpoint of a small net: refused without a trace, or restored to the byte, and
+ * then trained on.
  * SPDX-License-Identifier: BSD-3-Clause */
 #include "fuzz.h"
 

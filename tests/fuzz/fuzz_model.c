@@ -1,5 +1,5 @@
-/* Any bytes as a model: refused without a trace, or opened and run within the buffers it asks for, with
- * the same scores at any address, from any kernels and for any rows at a time.
+/* Any bytes as a model: refused without a trace, or opened and run within the buffers it asks for,
+ * with the same scores at any address, from any kernels and for any rows at a time.
  * SPDX-License-Identifier: BSD-3-Clause */
 #include "fuzz.h"
 
@@ -25,8 +25,8 @@ size_t fuzz_file_size(const uint8_t *header) {
 
 static uint8_t pixel(size_t i) { return (uint8_t)(i * 2654435761u >> 13); }
 
-/* Scores of ROWS rows, `at_once` at a time, or NULL if the bytes are refused. Everything is in memory of
- * its exact size. */
+/* Scores of ROWS rows, `at_once` at a time, or NULL if the bytes are refused. Everything is in
+ * memory of its exact size. */
 static int32_t *scores_of(const uint8_t *data, size_t size, size_t offset,
                           const binnet_kernels *kernels, uint32_t at_once, size_t *n_scores) {
     uint8_t *bytes = fuzz_copy(data, size, offset);

@@ -1,5 +1,5 @@
-/* Mutations that get past a file's header: most are given the length that the header now asks for, and
- * that length and the right checksum in the fields for them.
+/* Mutations that get past a file's header: most are given the length that the header now asks for,
+ * and that length and the right checksum in the fields for them.
  * SPDX-License-Identifier: BSD-3-Clause */
 #include "fuzz.h"
 

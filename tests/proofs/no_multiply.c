@@ -39,20 +39,18 @@ static void remember(const void *from, uint64_t a, uint64_t b) {
 uint64_t __muldi3(uint64_t a, uint64_t b);
 uint32_t __mulsi3(uint32_t a, uint32_t b);
 
-uint64_t __muldi3(uint64_t a, uint64_t b) {
+static uint64_t multiply(const void *site, uint64_t a, uint64_t b) {
     uint64_t product = 0;
-    remember(__builtin_return_address(0), a, b);
+    remember(site, a, b);
     for (; a; a >>= 1, b <<= 1)
         if (a & 1) product += b;
     return product;
 }
 
+uint64_t __muldi3(uint64_t a, uint64_t b) { return multiply(__builtin_return_address(0), a, b); }
+
 uint32_t __mulsi3(uint32_t a, uint32_t b) {
-    uint32_t product = 0;
-    remember(__builtin_return_address(0), a, b);
-    for (; a; a >>= 1, b <<= 1)
-        if (a & 1) product += b;
-    return product;
+    return (uint32_t)multiply(__builtin_return_address(0), a, b);
 }
 
 /* ---- Division, whose own multiplications are not the library's ------------------------------- */

@@ -1,0 +1,63 @@
+"""docs/firmware.md has the library's sizes, and the figures of the report that it names."""
+
+import json
+import re
+from pathlib import Path
+
+import golden
+import numpy as np
+import pytest
+
+from pybinnet import _engine
+
+ROOT = Path(golden.__file__).parents[1]
+TEXT = (ROOT / "docs" / "firmware.md").read_text("utf-8")
+METHODS = {
+    "stochastic": _engine.Method(stochastic=True),
+    "ternary": _engine.Method(ternary=True),
+    "sign": _engine.Method(sign=True),
+    "AdaMax": _engine.Method(adamax=True),
+}
+
+
+def table(heading):
+    """The rows of the first table that begins with a heading, as lists of cells."""
+    lines = TEXT[TEXT.index(f"| {heading} |") :].split("\n\n")[0].splitlines()[2:]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def sizes():
+    """A row of the table of sizes each: layers, method, batch size, and the sizes that are said."""
+    layers = ()
+    for name, batch, *said in table("network"):
+        if name.startswith("…"):
+            method = METHODS[name.removeprefix("… ")]
+        else:
+            method = _engine.Method()
+            layers = tuple(map(int, name.split("-"))) if name else layers
+        yield layers, method, int(batch), [int(n.replace(",", "")) if n else None for n in said]
+
+
+@pytest.mark.parametrize(("layers", "method", "batch", "said"), list(sizes()))
+def test_sizes_are_the_librarys(layers, method, batch, said):
+    units = layers[1:]
+    pointers = 16 + 22 * len(units)  # as BINNET_NET_SIZE counts them: 8 bytes here, 4 there
+    arena = _engine.portable_net_size(layers[0], units, batch, method) - 4 * pointers
+    net = _engine.Net(layers[0], units, batch, 0, np.ones(units[-1]), method)
+    net.calibrate(np.zeros((2, layers[0]), dtype=np.uint8))
+    model = net.model()
+    found = [arena, len(net.checkpoint()), len(model), _engine.portable_scratch_size(model)]
+    assert [n for n in said if n] == [n for n, told in zip(found, said, strict=True) if told]
+
+
+def test_instructions_are_the_reports():
+    report = json.loads((ROOT / "bench" / "results" / "firmware.json").read_text("utf-8"))
+    columns = "M0 -Os", "M0 -O2", "M4 -O2", "M4F -O2"
+    for heading, rows in [
+        ("inference of one row", report["inference"]),
+        ("a training step", report["training"]),
+    ]:
+        for said, row in zip(table(heading), rows, strict=True):
+            counts = [row["counts"][column]["instructions"] for column in columns]
+            cells = [int(re.match("[0-9,]+", cell)[0].replace(",", "")) for cell in said[1:5]]
+            assert cells == counts[: len(cells)]
