@@ -67,7 +67,7 @@ typedef enum binnet_status {
     BINNET_ERR_LIMIT = -2,       /* sizes beyond the BINNET_MAX_ limits: sums could overflow */
     BINNET_ERR_BUFFER_SIZE = -3, /* the arena, scratch or output buffer is too small */
     BINNET_ERR_ALIGNMENT = -4,   /* the arena or scratch is not aligned to BINNET_ALIGNMENT */
-    BINNET_ERR_LABEL = -5,       /* a label is not below the number of classes */
+    BINNET_ERR_LABEL = -5, /* a label is not below the number of classes, or a target beyond ±32 */
     BINNET_ERR_STATE = -6, /* a model is asked of a net that was not calibrated since it learned */
     BINNET_ERR_KIND = -7,  /* the bytes are not a file of the wanted kind */
     BINNET_ERR_VERSION = -8,   /* the file's format version is not one that this library reads */
@@ -246,6 +246,15 @@ binnet_status binnet_net_init(binnet_net **net, void *arena, size_t n_bytes,
  * being a margin squared. Errors: ARGUMENT, LABEL. */
 binnet_status binnet_net_train_step(binnet_net *net, const uint8_t *x, const uint16_t *labels,
                                     uint32_t n_rows, uint32_t rate_exponent, uint64_t *loss);
+
+/* As binnet_net_train_step, of targets instead of classes, for outputs that do not exclude each
+ * other or that are numbers: targets is [n_rows][units of the last layer], each -32 to 32, 32 being
+ * the margin 1. An output beyond a target of 32 or -32 is no error (squared hinge); of one between
+ * them the loss is the square of the difference. Targets of 32 for a row's class and -32 for the
+ * others train to the same bytes as its label. LABEL: a target is not -32 to 32. */
+binnet_status binnet_net_train_step_targets(binnet_net *net, const uint8_t *x,
+                                            const int8_t *targets, uint32_t n_rows,
+                                            uint32_t rate_exponent, uint64_t *loss);
 
 /* Steps trained so far. */
 uint32_t binnet_net_step(const binnet_net *net);

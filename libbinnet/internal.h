@@ -685,8 +685,11 @@ void binnet_norm_forward(const binnet_net *net, binnet_layer_state *layer, const
 int32_t binnet_norm_backward(const binnet_net *net, binnet_layer_state *layer, uint32_t n_rows,
                              uint32_t first, uint32_t n);
 
-/* Squared hinge of the output layer to its error; the sum of squares. */
-uint64_t binnet_loss(binnet_net *net, const uint16_t *labels, uint32_t n_rows);
+/* What is wanted of the output layer to its error; the sum of squares. The step takes it as an
+ * argument, so that a program that has only labels has only theirs. */
+typedef uint64_t binnet_loss(binnet_net *net, const void *wanted, uint32_t n_rows);
+binnet_loss binnet_loss_of_labels;  /* of uint16: [n_rows], */
+binnet_loss binnet_loss_of_targets; /* of int8: [n_rows][units] */
 
 /* The rule of a step given the exponent of the previous gradient and of a full step: 15 for
  * weights. */

@@ -1,4 +1,4 @@
-/* Squared hinge, one class against the rest (docs/algorithm.md, section 4).
+/* Squared hinge and squared error, of labels and of targets (docs/algorithm.md, section 4).
  * SPDX-License-Identifier: BSD-3-Clause */
 #include "internal.h"
 
@@ -12,20 +12,37 @@ static uint32_t square(uint32_t v) {
     return sum;
 }
 
-uint64_t binnet_loss(binnet_net *net, const uint16_t *labels, uint32_t n_rows) {
+/* The error of a row's output unit k from its target t; the loss. */
+BINNET_INLINE uint32_t unit_loss(const binnet_layer_state *layer, size_t row, uint32_t k,
+                                 int32_t t) {
+    BINNET_COUNT(ADDITIONS, 3);
+    BINNET_COUNT(SHIFTS, 1);
+    int32_t error = layer->normed[row + k] + binnet_bias(layer->bias[k]) - t;
+    if (error > 0 ? t == 32 : t == -32) error = 0;
+    layer->error[row + k] = (int16_t)(int32_t)((uint32_t)error << 6);
+    return square((uint32_t)binnet_abs(error)); /* at most 32 + 127 + 96 = 255 */
+}
+
+uint64_t binnet_loss_of_labels(binnet_net *net, const void *wanted, uint32_t n_rows) {
+    const uint16_t *labels = wanted;
     const binnet_layer_state *layer = binnet_output_layer(net);
     uint64_t loss = 0;
     for (uint32_t b = 0; b < n_rows; ++b) {
         const size_t row = (size_t)b * layer->units;
-        for (uint32_t k = 0; k < layer->units; ++k) {
-            BINNET_COUNT(ADDITIONS, 3);
-            BINNET_COUNT(SHIFTS, 1);
-            const int32_t y = layer->normed[row + k] + binnet_bias(layer->bias[k]);
-            const int32_t hinge = labels[b] == k ? 32 - y : 32 + y;
-            const int32_t h = hinge > 0 ? hinge : 0; /* at most 32 + 127 + 96 = 255 */
-            loss += square((uint32_t)h);
-            layer->error[row + k] = (int16_t)(labels[b] == k ? -(h << 6) : h << 6);
-        }
+        for (uint32_t k = 0; k < layer->units; ++k)
+            loss += unit_loss(layer, row, k, labels[b] == k ? 32 : -32);
+    }
+    return loss;
+}
+
+uint64_t binnet_loss_of_targets(binnet_net *net, const void *wanted, uint32_t n_rows) {
+    const int8_t *targets = wanted;
+    const binnet_layer_state *layer = binnet_output_layer(net);
+    uint64_t loss = 0;
+    for (uint32_t b = 0; b < n_rows; ++b) {
+        const size_t row = (size_t)b * layer->units;
+        for (uint32_t k = 0; k < layer->units; ++k)
+            loss += unit_loss(layer, row, k, targets[row + k]);
     }
     return loss;
 }

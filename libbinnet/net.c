@@ -230,16 +230,18 @@ static void forward(binnet_net *net, const uint8_t *x, uint32_t n_rows, int cali
     }
 }
 
-binnet_status binnet_net_train_step(binnet_net *net, const uint8_t *x, const uint16_t *labels,
-                                    uint32_t n_rows, uint32_t rate_exponent, uint64_t *loss) {
-    if (!net || !x || !labels || n_rows < 1 || n_rows > net->batch_size ||
-        rate_exponent > BINNET_MAX_RATE_EXPONENT)
-        return BINNET_ERR_ARGUMENT;
-    for (uint32_t b = 0; b < n_rows; ++b)
-        if (labels[b] >= binnet_output_layer(net)->units) return BINNET_ERR_LABEL;
+static int sound_step(const binnet_net *net, const uint8_t *x, const void *wanted, uint32_t n_rows,
+                      uint32_t rate_exponent) {
+    return net && x && wanted && n_rows - 1 < net->batch_size &&
+           rate_exponent <= BINNET_MAX_RATE_EXPONENT;
+}
+
+/* One step of checked arguments; the loss. */
+static uint64_t train(binnet_net *net, const uint8_t *x, const void *wanted, uint32_t n_rows,
+                      uint32_t rate_exponent, binnet_loss *loss) {
     net->error_unit = 0;
     forward(net, x, n_rows, 0);
-    const uint64_t sum = binnet_loss(net, labels, n_rows);
+    const uint64_t sum = loss(net, wanted, n_rows);
     for (uint32_t i = net->n_layers; i-- > 0;) {
         binnet_input input;
         get_input(net, i, x, &input);
@@ -247,6 +249,27 @@ binnet_status binnet_net_train_step(binnet_net *net, const uint8_t *x, const uin
     }
     ++net->step;
     net->n_calibrations = 0; /* what is normed took the place of the calibration sums */
+    return sum;
+}
+
+binnet_status binnet_net_train_step(binnet_net *net, const uint8_t *x, const uint16_t *labels,
+                                    uint32_t n_rows, uint32_t rate_exponent, uint64_t *loss) {
+    if (!sound_step(net, x, labels, n_rows, rate_exponent)) return BINNET_ERR_ARGUMENT;
+    for (uint32_t b = 0; b < n_rows; ++b)
+        if (labels[b] >= binnet_output_layer(net)->units) return BINNET_ERR_LABEL;
+    const uint64_t sum = train(net, x, labels, n_rows, rate_exponent, binnet_loss_of_labels);
+    if (loss) *loss = sum;
+    return BINNET_OK;
+}
+
+binnet_status binnet_net_train_step_targets(binnet_net *net, const uint8_t *x,
+                                            const int8_t *targets, uint32_t n_rows,
+                                            uint32_t rate_exponent, uint64_t *loss) {
+    if (!sound_step(net, x, targets, n_rows, rate_exponent)) return BINNET_ERR_ARGUMENT;
+    const size_t n = (size_t)n_rows * binnet_output_layer(net)->units;
+    for (size_t i = 0; i < n; ++i)
+        if (binnet_abs(targets[i]) > 32) return BINNET_ERR_LABEL;
+    const uint64_t sum = train(net, x, targets, n_rows, rate_exponent, binnet_loss_of_targets);
     if (loss) *loss = sum;
     return BINNET_OK;
 }

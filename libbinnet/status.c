@@ -14,7 +14,8 @@ const char *binnet_status_text(binnet_status status) {
     case BINNET_ERR_BUFFER_SIZE: return "the arena, scratch or output buffer is too small";
     case BINNET_ERR_ALIGNMENT:
         return "the arena or scratch is not aligned to BINNET_ALIGNMENT bytes";
-    case BINNET_ERR_LABEL: return "a label is not below the number of classes";
+    case BINNET_ERR_LABEL:
+        return "a label is not below the number of classes, or a target not from -32 to 32";
     case BINNET_ERR_STATE: return "the net was not calibrated since its last training step";
     case BINNET_ERR_KIND: return "the bytes are not a libbinnet file of the wanted kind";
     case BINNET_ERR_VERSION: return "the file's format version is not one that this library reads";

@@ -253,6 +253,25 @@ class Net:
         _check(status, "binnet_net_train_step")
         return int(self._loss[0])
 
+    def train_step_targets(
+        self, x: NDArray[np.uint8], targets: NDArray[np.int8], rate_exponent: int
+    ) -> int:
+        """Train on a batch as `train_step` does, on targets of shape (n_rows, n_outputs).
+
+        A target is -32 to 32, 32 being the margin 1. An output beyond a target of 32 or -32 is no
+        error, of one between them the loss is the square of the difference.
+        """
+        status = lib.binnet_net_train_step_targets(
+            self._net,
+            _pointer("uint8_t", x),
+            _pointer("int8_t", targets),
+            len(x),
+            rate_exponent,
+            self._loss,
+        )
+        _check(status, "binnet_net_train_step_targets")
+        return int(self._loss[0])
+
     def calibrate(self, x: NDArray[np.uint8]) -> None:
         """Measure the normalisation statistics of the present weights on training rows."""
         for start in range(0, len(x), self._batch_size):

@@ -290,6 +290,14 @@ def squared_hinge(y, labels):
     return int((h * h).sum()), bounded(-t * h * 64, 1 << 15)
 
 
+def loss_of_targets(y, t):
+    """Section 4, of targets: the loss and the error at the scores."""
+    assert np.all(np.abs(t) <= 32)
+    beyond = ((t == 32) & (y > 32)) | ((t == -32) & (y < -32))
+    d = np.where(beyond, 0, t - y)
+    return int((d * d).sum()), bounded(-d * 64, 1 << 15)
+
+
 def inside(trace, sign):
     """Section 5: where a hidden unit passes errors on. A unit left out has a = 0."""
     if sign:
@@ -425,12 +433,19 @@ class ReferenceNet:
 
     def train_step(self, x, labels, h):
         """Sections 3 to 7 on one batch, at the learning rate 2^-h. Returns the loss."""
+        return self._train(x, h, lambda y: squared_hinge(y, integers(labels)))
+
+    def train_step_targets(self, x, targets, h):
+        """The same of targets, [B][M]."""
+        return self._train(x, h, lambda y: loss_of_targets(y, integers(targets)))
+
+    def _train(self, x, h, loss_of):
         assert h >= 0
         assert self.step < MASK32
         self.calibration = []
         x = self._drop(features(x, self.n_features, self.batch_size))
         traces = forward(self.layers, x, self.method, self._random)
-        loss, g = squared_hinge(traces[-1].y, integers(labels))
+        loss, g = loss_of(traces[-1].y)
         unit = 0  # that of g is 2^unit
         for index in reversed(range(len(traces))):
             layer, trace = self.layers[index], traces[index]

@@ -176,6 +176,68 @@ static void test_golden(const golden *run) {
     EXPECT(checkpoint_crc32 == run->checkpoint_crc32 && model_crc32 == run->model_crc32);
 }
 
+/* Targets of a class against the rest train to the same bytes as labels, and what is refused leaves
+ * the net as it was. */
+static void test_targets(const binnet_method *method) {
+    int8_t targets[ROWS * CLASSES];
+    binnet_config config = make_config();
+    binnet_net *net, *other;
+    size_t n_bytes, n_other;
+    uint64_t loss, loss_of_labels;
+    config.method = *method;
+    for (uint32_t i = 0; i < ROWS * CLASSES; ++i)
+        targets[i] = labels[i / CLASSES] == i % CLASSES ? 32 : -32;
+    EXPECT(binnet_net_init(&net, arena, sizeof arena, &config) == BINNET_OK);
+    EXPECT(binnet_net_init(&other, other_arena, sizeof other_arena, &config) == BINNET_OK);
+    for (uint32_t t = 0; t < 5; ++t) {
+        const size_t row = t % 3 * BATCH;
+        EXPECT(binnet_net_train_step(net, x + row * FEATURES, labels + row, BATCH, 3,
+                                     &loss_of_labels) == BINNET_OK);
+        EXPECT(binnet_net_train_step_targets(other, x + row * FEATURES, targets + row * CLASSES,
+                                             BATCH, 3, &loss) == BINNET_OK);
+        EXPECT(loss == loss_of_labels);
+    }
+    uint8_t *of_labels = checkpoint_of(net, &n_bytes), *of_targets = checkpoint_of(other, &n_other);
+    EXPECT(n_other == n_bytes && memcmp(of_labels, of_targets, n_bytes) == 0);
+
+    loss = 77;
+    targets[BATCH * CLASSES - 1] = 33;
+    EXPECT(binnet_net_train_step_targets(net, x, targets, BATCH, 3, &loss) == BINNET_ERR_LABEL);
+    targets[BATCH * CLASSES - 1] = -128;
+    EXPECT(binnet_net_train_step_targets(net, x, targets, BATCH, 3, &loss) == BINNET_ERR_LABEL);
+    targets[BATCH * CLASSES - 1] = 0;
+    EXPECT(binnet_net_train_step_targets(net, x, targets, 0, 3, &loss) == BINNET_ERR_ARGUMENT);
+    EXPECT(binnet_net_train_step_targets(net, x, targets, BATCH + 1, 3, &loss) ==
+           BINNET_ERR_ARGUMENT);
+    EXPECT(binnet_net_train_step_targets(net, x, targets, 2, 16, &loss) == BINNET_ERR_ARGUMENT);
+    EXPECT(binnet_net_train_step_targets(net, NULL, targets, 2, 3, &loss) == BINNET_ERR_ARGUMENT);
+    EXPECT(binnet_net_train_step_targets(net, x, NULL, 2, 3, &loss) == BINNET_ERR_ARGUMENT);
+    EXPECT(binnet_net_train_step_targets(NULL, x, targets, 2, 3, &loss) == BINNET_ERR_ARGUMENT);
+    free(of_targets);
+    of_targets = checkpoint_of(net, &n_other);
+    EXPECT(loss == 77 && memcmp(of_labels, of_targets, n_bytes) == 0);
+    free(of_labels), free(of_targets);
+}
+
+/* Numbers are learned, here one of -20, 0, 20 by all outputs. */
+static void test_targets_between(void) {
+    int8_t targets[ROWS * CLASSES];
+    const binnet_config config = make_config();
+    binnet_net *net;
+    uint64_t loss = 0, first = 0;
+    for (uint32_t i = 0; i < ROWS * CLASSES; ++i)
+        targets[i] = (int8_t)(20 * labels[i / CLASSES] - 20);
+    EXPECT(binnet_net_init(&net, arena, sizeof arena, &config) == BINNET_OK);
+    for (uint32_t t = 0; t < STEPS; ++t) {
+        const size_t row = t % 3 * BATCH;
+        EXPECT(binnet_net_train_step_targets(net, x + row * FEATURES, targets + row * CLASSES,
+                                             BATCH, binnet_rate_exponent(3, 9, t, STEPS),
+                                             &loss) == BINNET_OK);
+        if (t == 0) first = loss;
+    }
+    EXPECT(loss < first / 4);
+}
+
 /* A checkpoint of one method is refused by a net of another, and neither net nor bytes change. */
 static void test_methods_do_not_mix(void) {
     const size_t n = sizeof golden_runs / sizeof *golden_runs;
@@ -557,7 +619,8 @@ int main(void) {
     make_data();
     test_training();
     for (size_t i = 0; i < sizeof golden_runs / sizeof *golden_runs; ++i)
-        test_golden(&golden_runs[i]);
+        test_golden(&golden_runs[i]), test_targets(&golden_runs[i].method);
+    test_targets_between();
     test_methods_do_not_mix();
     test_models_of_methods();
     test_checkpoint_refusals();

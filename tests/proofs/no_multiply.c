@@ -129,6 +129,7 @@ static const binnet_layer layers[] = {
 static uint64_t arena[1 << 17], scratch[1 << 17];
 static uint8_t x[N_DATA], bytes[1 << 18];
 static uint16_t labels[BATCH];
+static int8_t targets[BATCH * CLASSES];
 
 static void require(int condition) {
     if (condition) return;
@@ -142,6 +143,7 @@ static void make_data(void) {
     /* Features of the two sets have no value in common, and are never 0. */
     for (uint32_t i = 0; i < N_DATA; ++i) x[i] = (uint8_t)((x[i] & 127) | (data_set ? 128 : 0) | 1);
     for (uint32_t b = 0; b < BATCH; ++b) labels[b] = (uint16_t)(x[b + 8] / 2 % CLASSES);
+    for (uint32_t i = 0; i < BATCH * CLASSES; ++i) targets[i] = (int8_t)(x[i + 99] / 2 % 65 - 32);
 }
 
 static void predict(size_t n_bytes) {
@@ -172,6 +174,7 @@ static void train(const binnet_method *method) {
     for (uint32_t step = 0; step < STEPS; ++step)
         require(binnet_net_train_step(net, x + step, labels, step % 2 ? BATCH / 2 : BATCH,
                                       binnet_rate_exponent(3, 9, step, STEPS), NULL) == BINNET_OK);
+    require(binnet_net_train_step_targets(net, x, targets, BATCH, 9, NULL) == BINNET_OK);
     const size_t n_bytes = binnet_checkpoint_size(net);
     require(binnet_checkpoint_write(net, bytes, sizeof bytes) == BINNET_OK);
     require(binnet_checkpoint_read(net, bytes, n_bytes) == BINNET_OK);

@@ -1,10 +1,16 @@
 /* What a program that trains, deploys and predicts calls, with CHECKPOINTS one that keeps those
- * too: for the size of that.
+ * too, with TARGETS one that has them instead of labels: for the size of that.
  * SPDX-License-Identifier: BSD-3-Clause */
 #include "binnet.h"
 
 const uint8_t *volatile rows;
-const uint16_t *volatile labels;
+#ifdef TARGETS
+#define train_step binnet_net_train_step_targets
+const int8_t *volatile wanted;
+#else
+#define train_step binnet_net_train_step
+const uint16_t *volatile wanted;
+#endif
 uint8_t *volatile bytes;
 void *volatile arena;
 volatile uint16_t answer;
@@ -27,8 +33,8 @@ int main(void) {
         return 4;
 #endif
     for (uint32_t step = binnet_net_step(net); step < 1000; ++step)
-        if (binnet_net_train_step(net, rows, labels, 32, binnet_rate_exponent(3, 9, step, 1000),
-                                  &loss) != BINNET_OK)
+        if (train_step(net, rows, wanted, 32, binnet_rate_exponent(3, 9, step, 1000), &loss) !=
+            BINNET_OK)
             return 2;
     if (binnet_net_calibrate(net, rows, 32) != BINNET_OK ||
         binnet_model_write(net, bytes, binnet_model_size(net)) != BINNET_OK ||

@@ -73,11 +73,49 @@ def test_few_rows_and_whole_words(isa, method):
     check_core(method, 300, (64, 130, 3), 3, 7, [3, 0, 1], n_jobs=2)
 
 
-def check_core(method, n_features, units, batch, seed, counts, n_jobs=1):
+@pytest.mark.parametrize("method", METHODS, ids=str)
+def test_targets_equal_reference_in_every_method(isa, method):
+    net, ref = both_nets(method, 70, (65, 33, 5), 37, 8, None)
+    random = np.random.default_rng(8)
+    for step in range(8):
+        x = random.integers(0, 256, (37 - step % 3, 70), dtype=np.uint8)
+        targets = random.integers(-32, 33, (len(x), 5), dtype=np.int8)
+        targets[:, :2] = np.where(targets[:, :2] < 0, -32, 32)  # classes beside numbers
+        h = 3 + step // 2
+        assert net.train_step_targets(x, targets, h) == ref.train_step_targets(x, targets, h)
+        assert net.checkpoint() == ref.checkpoint(), f"after step {step + 1}"
+
+
+class TargetsNet:
+    """A net that gets its labels as targets of one class against the rest."""
+
+    def __init__(self, net, n_classes):
+        self.net, self.eye = net, np.where(np.eye(n_classes, dtype=bool), 32, -32).astype(np.int8)
+
+    def train_step(self, x, labels, rate_exponent):
+        return self.net.train_step_targets(x, self.eye[labels], rate_exponent)
+
+    def __getattr__(self, name):
+        return getattr(self.net, name)
+
+
+@pytest.mark.parametrize("method", golden.METHODS)
+def test_targets_of_classes_train_to_the_golden_hash(isa, method):
+    net = TargetsNet(make_net(method=method), golden.UNITS[-1])
+    assert golden.digests(*golden.run(net)) == golden.expected()[method]
+
+
+def both_nets(method, n_features, units, batch, seed, counts, n_jobs=1):
+    """The core's and the reference's net, which have begun as the same."""
     counts = np.ones(units[-1], dtype=int) if counts is None else np.array(counts)
     net = _engine.Net(n_features, units, batch, seed, counts, method_of(method), n_jobs)
     ref = reference.ReferenceNet(n_features, list(units), batch, seed, counts.tolist(), method)
     assert net.checkpoint() == ref.checkpoint()
+    return net, ref
+
+
+def check_core(method, n_features, units, batch, seed, counts, n_jobs=1):
+    net, ref = both_nets(method, n_features, units, batch, seed, counts, n_jobs)
     random = np.random.default_rng(seed % 1000)
     for step in range(20):
         rows = batch if step % 3 else max(1, batch - step)
@@ -228,6 +266,17 @@ def test_damaged_files_are_refused(files, damage, message):
     assert net.checkpoint() == before
     with pytest.raises(ValueError, match=f"the model: .*{message}"):
         _engine.predict_scores(damage(model, checkpoint), golden.batch(0)[0])
+
+
+@pytest.mark.parametrize("target", [33, -33, 127, -128])
+def test_targets_beyond_the_margin_are_refused(target):
+    net, x = make_net(), golden.batch(0)[0]
+    targets = np.zeros((len(x), golden.UNITS[-1]), dtype=np.int8)
+    targets[-1, -1] = target
+    before = net.checkpoint()
+    with pytest.raises(ValueError, match="a target not from -32 to 32"):
+        net.train_step_targets(x, targets, 3)
+    assert net.checkpoint() == before
 
 
 def test_checkpoint_of_another_net_is_refused(files):

@@ -65,13 +65,18 @@ class CountingNet:
 
     def train_step(self, x, labels):
         """Train; return what was counted, by name."""
+        wanted = self.ffi.from_buffer("uint16_t[]", labels)
+        return self._counted(self.lib.binnet_net_train_step, x, wanted)
+
+    def train_step_targets(self, x, targets):
+        """The same of targets."""
+        wanted = self.ffi.from_buffer("int8_t[]", targets)
+        return self._counted(self.lib.binnet_net_train_step_targets, x, wanted)
+
+    def _counted(self, step, x, wanted):
         self.ffi.memmove(self.lib.binnet_counts, bytes(8 * len(DONE)), 8 * len(DONE))
-        buffers = (
-            self.ffi.from_buffer("uint8_t[]", x),
-            self.ffi.from_buffer("uint16_t[]", labels),
-        )
-        status = self.lib.binnet_net_train_step(self.net, *buffers, len(x), 3, self.ffi.NULL)
-        assert status == 0
+        rows = self.ffi.from_buffer("uint8_t[]", x)
+        assert step(self.net, rows, wanted, len(x), 3, self.ffi.NULL) == 0
         return dict(zip(DONE, self.lib.binnet_counts, strict=True))
 
 
@@ -142,6 +147,17 @@ def test_counts_equal_the_counters_in_every_shape(counting, sizes, batch, sign):
 
 def test_counts_without_a_hidden_layer(counting):
     check_counts(counting, (17, 3), 20, _engine.Method())
+
+
+def test_counts_of_targets_are_those_of_labels(counting):
+    sizes, batch, method = (31, 20, 4), 25, _engine.Method()
+    random = np.random.default_rng(2)
+    net = CountingNet(counting, sizes, batch, method)
+    for _ in range(3):
+        x = random.integers(0, 256, (batch, sizes[0]), dtype=np.uint8)
+        targets = random.integers(-32, 33, (batch, sizes[-1]), dtype=np.int8)
+        counts = net.train_step_targets(x, targets)
+    assert with_skipped(counts) == formula(sizes, batch, method)
 
 
 def test_counts_are_bounds(counting):

@@ -305,6 +305,26 @@ def test_squared_hinge():
     assert g.tolist() == [[0, 0, 32 * 64], [63 * 64, -22 * 64, 64]]
 
 
+def test_loss_of_targets():
+    y = ref.integers([[40, -40, 40, -40, 33], [31, 10, -31, 0, -127]])
+    t = ref.integers([[32, -32, 31, -31, -32], [32, 10, 5, -7, 32]])
+    loss, g = ref.loss_of_targets(y, t)
+    assert loss == 9**2 + 9**2 + 65**2 + 1 + 36**2 + 7**2 + 159**2
+    d = [[0, 0, -9, 9, -65], [1, 0, 36, -7, 159]]
+    assert g.tolist() == [[-64 * v for v in row] for row in d]
+
+
+def test_targets_of_classes_are_the_squared_hinge():
+    y = np.arange(-255, 256, dtype=np.int64)[:, None].repeat(2, axis=1)
+    for label in (0, 1):
+        t = np.where(np.arange(2) == label, 32, -32)[None, :].repeat(len(y), axis=0)
+        for row in range(len(y)):
+            one = slice(row, row + 1)
+            loss, g = ref.loss_of_targets(y[one], t[one])
+            expected = ref.squared_hinge(y[one], ref.integers([label]))
+            assert (loss, g.tolist()) == (expected[0], expected[1].tolist())
+
+
 def norm_gradient(z, g, T):
     """Central differences, in floats, of Σ g · ẑ(z), ẑ = T (z - mean) / s; in units of T / s."""
 
