@@ -225,7 +225,8 @@ typedef struct binnet_config {
     uint32_t batch_size;        /* most rows of a step: 1 to BINNET_MAX_BATCH */
     const binnet_layer *layers; /* [n_layers] */
     binnet_method method;
-    const uint32_t *class_counts;    /* training rows of each class; NULL: equally many */
+    const uint32_t *class_counts; /* training rows of each class; NULL: equally many */
+    uint32_t n_rows; /* that class_counts is of; 0: their sum, as classes exclude each other */
     const binnet_kernels *kernels;   /* NULL: the best */
     const binnet_parallel *parallel; /* NULL: the calling thread only */
 } binnet_config;

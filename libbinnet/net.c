@@ -22,11 +22,15 @@ static binnet_status check_config(const binnet_config *config) {
             return BINNET_ERR_ARGUMENT;
         if (config->layers[i].units > BINNET_MAX_UNITS) return BINNET_ERR_LIMIT;
     }
-    if (config->layers[config->n_layers - 1].units < 2) return BINNET_ERR_ARGUMENT;
+    const uint32_t n_classes = config->layers[config->n_layers - 1].units;
+    if (n_classes < 2) return BINNET_ERR_ARGUMENT;
+    for (uint32_t k = 0; config->n_rows && k < n_classes; ++k)
+        if (!config->class_counts || config->class_counts[k] > config->n_rows)
+            return BINNET_ERR_ARGUMENT;
     const binnet_method *m = &config->method;
-    if (m->weights > BINNET_TERNARY || m->binarization > BINNET_STOCHASTIC ||
-        m->activation > BINNET_SIGN || m->solver > BINNET_ADAMAX || m->gradient > BINNET_EXACT ||
-        m->dropout > 255 || m->input_dropout > 255 ||
+    /* Choices are 0 or 1. */
+    if ((m->weights | m->binarization | m->activation | m->solver | m->gradient) > 1 ||
+        (m->dropout | m->input_dropout) > 255 ||
         (config->n_layers < 2 && (m->activation == BINNET_SIGN || m->dropout)))
         return BINNET_ERR_ARGUMENT;
     const binnet_parallel *p = config->parallel;
@@ -165,10 +169,10 @@ static uint32_t root(uint32_t v) {
 }
 
 /* The output scale of each class, from its share of the rows (docs/algorithm.md, section 2). */
-static void set_targets(binnet_net *net, const uint32_t *counts) {
+static void set_targets(binnet_net *net, const uint32_t *counts, uint32_t n_rows) {
     const uint32_t n_classes = binnet_output_layer(net)->units;
-    uint64_t total = 0;
-    for (uint32_t k = 0; k < n_classes; ++k) total += counts ? counts[k] : 1u;
+    uint64_t total = n_rows;
+    for (uint32_t k = 0; !n_rows && k < n_classes; ++k) total += counts ? counts[k] : 1u;
     uint32_t halvings = 0;
     for (; total > 0xffff; total >>= 1) ++halvings;
     const uint32_t n = total ? (uint32_t)total : 1;
@@ -195,7 +199,7 @@ binnet_status binnet_net_init(binnet_net **net, void *arena, size_t n_bytes,
     binnet_net *n = arena;
     memset(arena, 0, needed);
     start_net(n, config, arena);
-    set_targets(n, config->class_counts);
+    set_targets(n, config->class_counts, config->n_rows);
     for (uint32_t i = 0; i < n->n_layers; ++i) n->layers[i].type->init(n, &n->layers[i]);
     *net = n;
     return BINNET_OK;

@@ -197,6 +197,13 @@ class Net:
     method : Method
     n_jobs : int or None
         Threads, with joblib's meaning.
+    n_rows : int
+        Rows that `class_counts` is of, where classes do not exclude each other; 0: their sum.
+
+    Raises
+    ------
+    ValueError
+        If a size is beyond the core's limits, or a count is larger than `n_rows`.
     """
 
     def __init__(
@@ -208,6 +215,7 @@ class Net:
         class_counts: NDArray[Any],
         method: Method = Method(),
         n_jobs: int | None = None,
+        n_rows: int = 0,
     ) -> None:
         layers = ffi.new("binnet_layer[]", [(lib.BINNET_DENSE, n) for n in units])
         counts = np.ascontiguousarray(class_counts, dtype=np.uint32)
@@ -220,6 +228,7 @@ class Net:
         config.layers = layers
         config.method = astuple(method)
         config.class_counts = _pointer("uint32_t", counts)
+        config.n_rows = n_rows
         config.kernels = kernels()
         config.parallel = parallel
         size = ffi.new("size_t *")

@@ -276,7 +276,7 @@ def _learning(state: State) -> str:
         + _array(f"binnet_layer name_layers[{len(state.units)}]", layers)
         + "static const binnet_config name_config = {\n"
         f"    {state.seed}u, NAME_N_FEATURES, {len(state.units)}, NAME_BATCH_SIZE, name_layers,\n"
-        f"    {{{method}}}, name_class_counts, NULL, NULL}};\n"
+        f"    {{{method}}}, name_class_counts, 0, NULL, NULL}};\n"
         + _array("uint8_t name_checkpoint[NAME_CHECKPOINT_BYTES]", checkpoint)
     )
 

@@ -162,10 +162,11 @@ def root(v):
     return r + (v > r * r + r)
 
 
-def class_targets(class_counts):
-    n = sum(class_counts)
+def class_targets(class_counts, n_rows=0):
+    n = n_rows or sum(class_counts)
     assert n > 0
     assert min(class_counts) >= 0
+    assert max(class_counts) <= n
     s = max(0, n.bit_length() - 16)
     n1, shares = n >> s, [c >> s for c in class_counts]
     return integers([max(2, root(9216 * c * (n1 - c) // n1**2)) for c in shares])
@@ -408,7 +409,9 @@ def rate_exponent(h0, h1, step, total):
 
 
 class ReferenceNet:
-    def __init__(self, n_features, units, batch_size, seed, class_counts=None, method=Method()):
+    def __init__(
+        self, n_features, units, batch_size, seed, class_counts=None, method=Method(), n_rows=0
+    ):
         """Section 2, initial values. `units` ends with the number of classes."""
         counts = [1] * units[-1] if class_counts is None else [int(c) for c in class_counts]
         assert all(1 <= n <= 65536 for n in [n_features, *units])
@@ -426,7 +429,7 @@ class ReferenceNet:
             beta = little_endian_i16(self._random(INITIAL_BETA, index, 1, 2 * M))[0] >> 2
             self.layers.append(Layer(W, beta, np.full(M, 32, dtype=np.int64)))
         output = self.layers[-1]
-        output.T, output.beta = class_targets(counts), np.zeros_like(output.beta)
+        output.T, output.beta = class_targets(counts, n_rows), np.zeros_like(output.beta)
 
     def _random(self, purpose, layer, rows, cols):
         return random_bytes(self.seed, self.step, purpose, layer, rows, cols)

@@ -490,6 +490,13 @@ static void test_config_refusals(void) {
     REFUSED(method.gradient, 2, BINNET_ERR_ARGUMENT);
     REFUSED(method.dropout, 256, BINNET_ERR_ARGUMENT);
     REFUSED(method.input_dropout, 256, BINNET_ERR_ARGUMENT);
+    const uint32_t counts[CLASSES] = {0, 5, 10};
+    REFUSED(n_rows, 10, BINNET_ERR_ARGUMENT); /* that no counts are of */
+    config.class_counts = counts;
+    EXPECT(binnet_net_size(&config, &needed) == BINNET_OK);
+    config.n_rows = 9;
+    EXPECT(binnet_net_size(&config, &n) == BINNET_ERR_ARGUMENT && n == 77);
+    EXPECT(binnet_net_init(&net, arena, sizeof arena, &config) == BINNET_ERR_ARGUMENT && !net);
     config = good;
     config.n_layers = 1;
     config.layers = wide + 1;

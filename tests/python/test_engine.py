@@ -86,6 +86,29 @@ def test_targets_equal_reference_in_every_method(isa, method):
         assert net.checkpoint() == ref.checkpoint(), f"after step {step + 1}"
 
 
+@pytest.mark.parametrize("n_rows", [10, 11, 70_000, 2**32 - 1])
+def test_shares_of_rows_equal_reference(isa, n_rows):
+    """Counts of classes that do not exclude each other, up to all rows."""
+    sizes = 9, (4, 5), 8, 3
+    counts = [0, 1, n_rows // 3, n_rows - 1, n_rows]
+    net = _engine.Net(*sizes, np.array(counts), n_rows=n_rows)
+    ref = reference.ReferenceNet(*sizes, counts, n_rows=n_rows)
+    assert net.checkpoint() == ref.checkpoint()
+    assert ref.layers[-1].T[[0, -1]].tolist() == [2, 2]
+    assert ref.layers[-1].T[2] > 40
+
+
+def test_rows_that_are_the_sum_of_the_counts_change_nothing():
+    sizes, counts = (9, (4, 3), 8, 3), np.array([3, 1, 4])
+    files = [_engine.Net(*sizes, counts, n_rows=n_rows).checkpoint() for n_rows in (0, 8, 9)]
+    assert files[0] == files[1] != files[2]
+
+
+def test_more_rows_of_a_class_than_rows():
+    with pytest.raises(ValueError, match="argument outside"):
+        _engine.Net(9, (4, 3), 8, 3, np.array([1, 11, 2]), n_rows=10)
+
+
 class TargetsNet:
     """A net that gets its labels as targets of one class against the rest."""
 

@@ -125,6 +125,9 @@ def test_initial_values():
     assert output.T.tolist() == np.maximum(2, np.round(96 * np.sqrt(p * (1 - p)))).tolist()
     assert ref.class_targets([1, 1]).tolist() == [48, 48]
     assert np.all(np.abs(ref.class_targets([10**12, 3 * 10**12]) - 96 * math.sqrt(3) / 4) < 1)
+    assert ref.class_targets([0, 5, 10, 18, 20], 20).tolist() == [2, 42, 48, 29, 2]
+    with pytest.raises(AssertionError):
+        ref.class_targets([1, 21], 20)
 
 
 def test_initial_values_are_the_bytes_of_their_streams():
