@@ -262,15 +262,15 @@ uint32_t binnet_net_step(const binnet_net *net);
 
 /* ---- Checkpoint --------------------------------------------------------------------------- */
 
-/* Bytes of a net's checkpoint (libbinnet/FORMAT.md). */
+/* Bytes of a net's checkpoint (libbinnet/FORMAT.md), without an appendix. */
 size_t binnet_checkpoint_size(const binnet_net *net);
 
 /* Writes the training state. n_bytes is the size of the buffer. */
 binnet_status binnet_checkpoint_write(const binnet_net *net, void *bytes, size_t n_bytes);
 
 /* Restores a state, of n_bytes exactly, into a net of the same configuration: training goes on as
- * if never stopped. All is checked before the net is touched. Errors: KIND, VERSION, TRUNCATED,
- * CHECKSUM, CORRUPT, MISMATCH. */
+ * if never stopped. An appendix is ignored. All is checked before the net is touched. Errors: KIND,
+ * VERSION, TRUNCATED, CHECKSUM, CORRUPT, MISMATCH. */
 binnet_status binnet_checkpoint_read(binnet_net *net, const void *bytes, size_t n_bytes);
 
 /* ---- Model: the deployed network ---------------------------------------------------------- */
@@ -293,6 +293,7 @@ binnet_status binnet_model_write(const binnet_net *net, void *bytes, size_t n_by
 typedef struct binnet_model {
     const uint8_t *bytes;
     size_t n_bytes;
+    size_t bare_bytes; /* n_bytes, had the file no appendix; one begins at bare_bytes - 4 */
     uint32_t n_features;
     uint32_t n_layers;
     uint32_t n_classes;
@@ -303,8 +304,8 @@ typedef struct binnet_model {
 } binnet_model;
 
 /* Checks all of a model file and opens it in place; n_bytes is the file's length, not that of the
- * memory it stands in. kernels may be NULL: the best. Errors: KIND, VERSION, TRUNCATED, CHECKSUM,
- * CORRUPT. */
+ * memory it stands in. Of an appendix (libbinnet/FORMAT.md) only the length and the checksum count.
+ * kernels may be NULL: the best. Errors: KIND, VERSION, TRUNCATED, CHECKSUM, CORRUPT. */
 binnet_status binnet_model_open(binnet_model *model, const void *bytes, size_t n_bytes,
                                 const binnet_kernels *kernels);
 

@@ -119,9 +119,10 @@ binnet_status binnet_checkpoint_read(binnet_net *net, const void *bytes, size_t 
     if (!net || !bytes) return BINNET_ERR_ARGUMENT;
     cursor c = {CHECK, binnet_check_file(bytes, n_bytes, magic), (uint8_t *)(uintptr_t)bytes, 0};
     if (c.status != BINNET_OK) return c.status;
-    if (n_bytes != binnet_checkpoint_size(net) ||
+    if (n_bytes < binnet_checkpoint_size(net) ||
         binnet_get32(c.bytes + 12) != binnet_put_method(&net->method))
         return BINNET_ERR_MISMATCH;
+    corrupt_if(&c, n_bytes & 3); /* what is longer has an appendix */
     walk(net, &c);
     if (c.status != BINNET_OK) return c.status;
     c.purpose = READ;

@@ -65,7 +65,7 @@ static unit get_unit(const binnet_model *model, const view *layer, uint32_t m) {
     return u;
 }
 
-/* Whether the counts in the header are allowed and add up to the file's size. */
+/* Whether the counts in the header are allowed and leave nothing of the file, or an appendix. */
 static int sound_shape(binnet_model *model) {
     if (model->n_features - 1 >= BINNET_MAX_FEATURES || model->n_layers - 1 >= BINNET_MAX_LAYERS ||
         model->n_bytes > SIZE_MAX / 2)
@@ -82,7 +82,8 @@ static int sound_shape(binnet_model *model) {
         next_layer(model, &v);
     }
     model->n_classes = v.units;
-    return v.end + 4 == model->n_bytes && v.units >= 2;
+    model->bare_bytes = v.end + 4;
+    return model->bare_bytes <= model->n_bytes && !(model->n_bytes & 3) && v.units >= 2;
 }
 
 static int sound_unit(const binnet_model *model, const view *v, uint32_t m) {

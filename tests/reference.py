@@ -563,8 +563,9 @@ class ReferenceNet:
                 layer.v_beta, layer.v_W = take("<i2", M), take("<i2", M * N).reshape(M, N)
             net.layers.append(layer)
             N = M
+        take.align(4)
         net.layers[-1].T = targets
-        same(data, net.checkpoint())  # so padding is zero and nothing trails
+        same(take.without_appendix(), net.checkpoint())  # so padding is zero
         return net
 
 
@@ -596,9 +597,10 @@ class Reader:
     """Hands out the fields of a file in order, after checking what frames them."""
 
     def __init__(self, data, magic):
-        self.data, self.at = data, 24
+        self.data, self.at, self.magic = data, 24, magic
         self.method = Method.from_u32(int.from_bytes(data[12:16], "little"))
         same(data, seal(magic, self.method, data[24:-4]))
+        same(len(data) % 4, 0)
 
     def __call__(self, dtype, count):
         dtype = np.dtype(dtype)
@@ -609,6 +611,10 @@ class Reader:
 
     def align(self, to):
         self.at += -self.at % to
+
+    def without_appendix(self):
+        """The file, had it ended here; what is left of it may be anything."""
+        return seal(self.magic, self.method, self.data[24 : min(self.at, len(self.data) - 4)])
 
     def heads(self, n_features, n_layers, words):
         within(n_features, 1, 65536)
@@ -712,8 +718,8 @@ def read_model(data):
         take.align(4)
         layers.append(layer)
         N = M
-    # So padding is zero, no bit is set in low alone, and nothing trails.
-    same(data, write_model(n_features, layers, method))
+    # So padding is zero and no bit is set in low alone.
+    same(take.without_appendix(), write_model(n_features, layers, method))
     return n_features, layers
 
 

@@ -333,7 +333,103 @@ static void test_checkpoint_refusals(void) {
     config.seed = 6;
     EXPECT(binnet_net_init(&net, arena, sizeof arena, &config) == BINNET_OK);
     EXPECT(binnet_checkpoint_read(net, good, n_bytes) == BINNET_ERR_MISMATCH);
-    free(good), free(bad), free(before), free(after);
+    /* A wider net's checkpoint, which is longer, is not one with an appendix. */
+    const binnet_layer wider[] = {{BINNET_DENSE, HIDDEN + 1}, {BINNET_DENSE, CLASSES}};
+    config.layers = wider;
+    EXPECT(binnet_net_init(&net, other_arena, sizeof other_arena, &config) == BINNET_OK);
+    size_t n_wider;
+    uint8_t *longer = checkpoint_of(net, &n_wider);
+    config.layers = layers;
+    EXPECT(binnet_net_init(&net, arena, sizeof arena, &config) == BINNET_OK);
+    EXPECT(binnet_checkpoint_read(net, longer, n_wider) == BINNET_ERR_MISMATCH);
+    free(good), free(bad), free(before), free(after), free(longer);
+}
+
+/* Reads a file as a checkpoint of a net, or as a model. */
+static binnet_status read_file(binnet_net *net, const uint8_t *bytes, size_t n_bytes) {
+    binnet_model model;
+    return net ? binnet_checkpoint_read(net, bytes, n_bytes)
+               : binnet_model_open(&model, bytes, n_bytes, NULL);
+}
+
+static void put(uint8_t *p, uint64_t v, int n_bytes) {
+    for (int i = 0; i < n_bytes; ++i, v >>= 8) p[i] = (uint8_t)v;
+}
+
+/* zlib's, bit by bit. */
+static uint32_t crc32(const uint8_t *bytes, size_t n_bytes) {
+    uint32_t crc = 0xffffffffu;
+    for (size_t i = 0; i < n_bytes; ++i) {
+        crc ^= bytes[i];
+        for (int bit = 0; bit < 8; ++bit) crc = crc >> 1 ^ (0xedb88320u & -(crc & 1));
+    }
+    return ~crc;
+}
+
+/* A file with the length that it says and the right checksum. */
+static void seal(uint8_t *bytes, size_t n_bytes) {
+    put(bytes + 16, n_bytes, 8);
+    put(bytes + n_bytes - 4, crc32(bytes, n_bytes - 4), 4);
+}
+
+/* An appendix of bytes in fours is read over, and nothing else behind the layers; `shorter` is what
+ * a file is that ends before them. */
+static void check_appendix(binnet_net *net, const uint8_t *file, size_t n_bytes,
+                           binnet_status shorter) {
+    enum { MOST = 64 };
+    uint8_t *bytes = malloc(n_bytes + MOST);
+    for (size_t n = 0; n < MOST; ++n) {
+        memcpy(bytes, file, n_bytes);
+        memset(bytes + n_bytes - 4, 0xa5, n + 4);
+        seal(bytes, n_bytes + n);
+        EXPECT(read_file(net, bytes, n_bytes + n) == (n % 4 ? BINNET_ERR_CORRUPT : BINNET_OK));
+        EXPECT(read_file(net, bytes, n_bytes + n - 1) == BINNET_ERR_TRUNCATED);
+        if (n < 4) continue;
+        bytes[n_bytes - 4] ^= 1;
+        EXPECT(read_file(net, bytes, n_bytes + n) == BINNET_ERR_CHECKSUM);
+        put(bytes + 16, n_bytes, 8); /* an appendix that the header does not count */
+        EXPECT(read_file(net, bytes, n_bytes + n) == BINNET_ERR_TRUNCATED);
+    }
+    for (size_t n = 1; n <= n_bytes - 28; ++n) {
+        memcpy(bytes, file, n_bytes);
+        seal(bytes, n_bytes - n);
+        EXPECT(read_file(net, bytes, n_bytes - n) == shorter);
+    }
+    free(bytes);
+}
+
+static void test_appendix(const binnet_method *method) {
+    static uint64_t scratch[1 << 16];
+    binnet_config config = make_config();
+    binnet_net *net;
+    binnet_model model;
+    uint8_t file[4096];
+    int32_t scores[ROWS * CLASSES], again[ROWS * CLASSES];
+    size_t n_bytes;
+    config.method = *method;
+    EXPECT(binnet_net_init(&net, arena, sizeof arena, &config) == BINNET_OK);
+    train(net, 0, 5);
+    uint8_t *before = checkpoint_of(net, &n_bytes);
+    check_appendix(net, before, n_bytes, BINNET_ERR_MISMATCH);
+    uint8_t *after = checkpoint_of(net, &n_bytes);
+    EXPECT(memcmp(before, after, n_bytes) == 0);
+    free(before), free(after);
+
+    calibrate(net);
+    n_bytes = binnet_model_size(net);
+    EXPECT(binnet_model_write(net, file, sizeof file - 40) == BINNET_OK);
+    check_appendix(NULL, file, n_bytes, BINNET_ERR_CORRUPT);
+    EXPECT(binnet_model_open(&model, file, n_bytes, NULL) == BINNET_OK);
+    EXPECT(model.n_bytes == n_bytes && model.bare_bytes == n_bytes);
+    EXPECT(binnet_model_predict(&model, x, ROWS, scores, NULL, scratch, sizeof scratch) ==
+           BINNET_OK);
+    memset(file + n_bytes - 4, 0xff, 40);
+    seal(file, n_bytes + 40);
+    EXPECT(binnet_model_open(&model, file, n_bytes + 40, NULL) == BINNET_OK);
+    EXPECT(model.n_bytes == n_bytes + 40 && model.bare_bytes == n_bytes);
+    EXPECT(binnet_model_predict(&model, x, ROWS, again, NULL, scratch, sizeof scratch) ==
+           BINNET_OK);
+    EXPECT(memcmp(scores, again, sizeof scores) == 0);
 }
 
 static void test_model(void) {
@@ -626,7 +722,8 @@ int main(void) {
     make_data();
     test_training();
     for (size_t i = 0; i < sizeof golden_runs / sizeof *golden_runs; ++i)
-        test_golden(&golden_runs[i]), test_targets(&golden_runs[i].method);
+        test_golden(&golden_runs[i]), test_targets(&golden_runs[i].method),
+            test_appendix(&golden_runs[i].method);
     test_targets_between();
     test_methods_do_not_mix();
     test_models_of_methods();

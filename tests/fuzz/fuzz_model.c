@@ -37,6 +37,11 @@ static int32_t *scores_of(const uint8_t *data, size_t size, size_t offset,
     if (binnet_model_open(&model, bytes, size, kernels) != BINNET_OK) {
         REQUIRE(memcmp(&model, &untouched, sizeof model) == 0);
     } else {
+        uint8_t header[FUZZ_HEADER] = {0};
+        memcpy(header, data, size < sizeof header ? size : sizeof header);
+        const size_t wanted = fuzz_file_size(header);
+        REQUIRE(model.n_bytes == size && model.bare_bytes <= size && size % 4 == 0);
+        REQUIRE(wanted == 0 || model.bare_bytes == wanted);
         const size_t n_bytes = binnet_model_scratch_size(&model, at_once);
         const size_t n_x = (size_t)ROWS * model.n_features;
         uint16_t classes[ROWS];

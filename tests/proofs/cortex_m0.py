@@ -19,7 +19,7 @@ LINK = ["--specs=nano.specs", "-nostartfiles", "-Wl,--gc-sections,-e,main"]
 LIMITS = {
     "inference": 6144,
     "training": 16384,
-    "training -DTARGETS": 16384,
+    "training -DTARGETS": 16640,
     "training -DCHECKPOINTS": 17664,
 }
 

@@ -392,6 +392,37 @@ def test_values_that_the_format_does_not_allow(files):
             _engine.predict_scores(resealed(model, position, bytes([value])), golden.batch(0)[0])
 
 
+def with_appendix(data, appendix):
+    return resealed(
+        data[:-4] + appendix + bytes(4), 16, (len(data) + len(appendix)).to_bytes(8, "little")
+    )
+
+
+@pytest.mark.parametrize("method", golden.METHODS)
+def test_appendix_is_ignored(isa, method):
+    net = make_net(method=method)
+    checkpoint, model = golden.run(net)
+    x = golden.batch(0)[0]
+    scores = _engine.predict_scores(model, x)
+    for appendix in (bytes(4), b"\xff" * 1000):
+        other = make_net(method=method)
+        other.restore(with_appendix(checkpoint, appendix))
+        assert other.checkpoint() == checkpoint
+        assert np.array_equal(_engine.predict_scores(with_appendix(model, appendix), x), scores)
+
+
+def test_appendix_of_what_is_no_multiple_of_four(files):
+    net = make_net()
+    before = net.checkpoint()
+    for n in (1, 2, 3, 5):
+        checkpoint, model = (with_appendix(data, bytes(n)) for data in files)
+        with pytest.raises(ValueError, match="value that its format does not allow"):
+            net.restore(checkpoint)
+        with pytest.raises(ValueError, match="value that its format does not allow"):
+            _engine.predict_scores(model, golden.batch(0)[0])
+    assert net.checkpoint() == before
+
+
 def test_wrong_width_at_predict(files):
     with pytest.raises(ValueError, match="takes 100 features, got 99"):
         _engine.predict_scores(files[1], np.zeros((1, 99), dtype=np.uint8))

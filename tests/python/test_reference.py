@@ -1026,6 +1026,31 @@ def test_readers_refuse(method):
             read(data + bytes(4))
 
 
+def with_appendix(data, appendix):
+    size = struct.pack("<Q", len(data) + len(appendix))
+    return resealed(data[:16] + size + data[24:-4] + appendix + bytes(4))
+
+
+@ALL_METHODS
+def test_appendix(method):
+    """Read as without it; none that is no multiple of 4, shortens the file or is not counted."""
+    _, checkpoint, model = small_files(method)
+    x = np.arange(5, dtype=np.uint8)[None, :]
+    for appendix in (bytes(4), b"any bytes at all"):
+        long = with_appendix(checkpoint, appendix)
+        assert ref.ReferenceNet.restore(long).checkpoint() == checkpoint
+        long = with_appendix(model, appendix)
+        assert np.array_equal(ref.predict(long, x)[0], ref.predict(model, x)[0])
+    for data, read in ((checkpoint, ref.ReferenceNet.restore), (model, ref.read_model)):
+        refused(data[:-4] + bytes(8), read, 0, data[:8])  # not counted
+        for appendix in (b"1", b"12", b"12345"):
+            with pytest.raises(ValueError, match="not a valid file"):
+                read(with_appendix(data, appendix))
+        for cut in (4, 8):
+            with pytest.raises(ValueError, match="not a valid file"):
+                read(with_appendix(data[:-cut], b""))
+
+
 def test_readers_refuse_values():
     _, checkpoint, model = small_files()
     for data, read, at, byte in (
