@@ -43,7 +43,9 @@ import pybinnet
 from pybinnet import BinaryConnectClassifier, _engine, cpu_info, xnor_matmul
 from pybinnet._engine import Method
 from pybinnet._latent import latent_scores
-from pybinnet._training import CALIBRATION_ROWS, CHOICES, Training
+from pybinnet._parameters import CHOICES, method_parameters
+from pybinnet._rows import Rows
+from pybinnet._training import CALIBRATION_ROWS, Configuration, Training
 
 LATENT_EVERY = 10  # epochs: that test is floating-point, and slow
 LAYERS = (784, 1024, 1024, 1024, 10)  # of the papers' count of multiplications,
@@ -262,8 +264,8 @@ def rule(method):
     y = (np.arange(64) % 4).astype(np.uint16)
     row = Row("", method=method, hidden=(16, 8), epochs=2, batch_size=8)
     training = new_training(row, 1, x, y, n_jobs=1)
-    for epoch in range(row.epochs):
-        training.epoch(epoch)
+    for _ in range(row.epochs):
+        training.epoch()
     checkpoint = training.net.checkpoint()
     latent = latent_scores(checkpoint, x, training.calibration_rows()).argmax(axis=1)
     parts = checkpoint, training.deploy(), latent.tobytes(), str(CALIBRATION_ROWS).encode()
@@ -312,7 +314,10 @@ def missing(run, state):
 
 
 def new_training(row, seed, x, y, n_jobs):
-    """What fit of a BinaryConnectClassifier with the row's parameters trains."""
+    """What fit of a BinaryConnectClassifier with the row's parameters trains, of rows as they are.
+
+    (fit itself puts them in an order that does not depend on the one they are given in.)
+    """
     params = BinaryConnectClassifier(
         row.hidden,
         **parameters(row.method),
@@ -323,7 +328,12 @@ def new_training(row, seed, x, y, n_jobs):
         n_jobs=n_jobs,
         random_state=seed,
     )
-    return Training(params, x, y, int(y.max()) + 1, warm=False)
+    counts = np.bincount(y).astype(np.uint32)
+    net_seed = int(np.random.RandomState(seed).randint(np.iinfo(np.int32).max))
+    configuration = Configuration(
+        net_seed, (*row.hidden, len(counts)), method_parameters(params), row.batch_size, counts, 0
+    )
+    return Training(params, configuration, x, y.astype(np.uint16), Rows(np.arange(len(y))))
 
 
 def parameters(method):
@@ -349,12 +359,17 @@ def train(run, data, n_jobs, after_epoch=lambda state: None):
     if checkpoint:
         training.net.restore(checkpoint)
     state["sessions"].append(session(done + 1, n_jobs))
+    training.progress.losses = [result["loss"] for result in state["history"]]
     for epoch in range(done, run.row.epochs):
         start = time.perf_counter()
-        loss = training.epoch(epoch)
+        training.epoch()
         seconds = time.perf_counter() - start
         checkpoint = training.net.checkpoint()
-        result = {"epoch": epoch + 1, "loss": loss, "seconds": seconds}
+        result = {
+            "epoch": epoch + 1,
+            "loss": training.progress.losses[-1],
+            "seconds": seconds,
+        }
         last = epoch + 1 == run.row.epochs
         state["history"].append(
             result

@@ -3,17 +3,20 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 from pybinnet._bits import PackedBits, pack_bits, xnor_matmul
+from pybinnet._classifier import BinaryConnectClassifier
 from pybinnet._cpu import cpu_info
 from pybinnet._engine import version as _version
-from pybinnet._estimators import BinaryConnectClassifier
 from pybinnet._export import export_c
 from pybinnet._features import PiecewiseLinearEncoder
 from pybinnet._latent import evaluate_latent
 from pybinnet._operations import count_operations
+from pybinnet._regressor import BinaryConnectRegressor
+from pybinnet._saved import load_model, save_model
 from pybinnet._training import EpochInfo
 
 __all__ = [
     "BinaryConnectClassifier",
+    "BinaryConnectRegressor",
     "EpochInfo",
     "PackedBits",
     "PiecewiseLinearEncoder",
@@ -21,7 +24,9 @@ __all__ = [
     "cpu_info",
     "evaluate_latent",
     "export_c",
+    "load_model",
     "pack_bits",
+    "save_model",
     "xnor_matmul",
 ]
 __version__ = _version()

@@ -290,9 +290,14 @@ class Net:
             status = lib.binnet_net_calibrate(self._net, _pointer("uint8_t", batch), len(batch))
             _check(status, "binnet_net_calibrate")
 
+    @property
+    def checkpoint_size(self) -> int:
+        """Bytes of a checkpoint without appendix."""
+        return int(lib.binnet_checkpoint_size(self._net))
+
     def checkpoint(self) -> bytes:
         """Return the training state."""
-        out = np.empty(lib.binnet_checkpoint_size(self._net), dtype=np.uint8)
+        out = np.empty(self.checkpoint_size, dtype=np.uint8)
         status = lib.binnet_checkpoint_write(self._net, _pointer("uint8_t", out), out.size)
         _check(status, "binnet_checkpoint_write")
         return out.tobytes()
@@ -342,6 +347,15 @@ def predict_scores(model: bytes, x: NDArray[np.uint8]) -> NDArray[np.int32]:
     )
     _check(status, "binnet_model_predict")
     return scores
+
+
+def model_sizes(model: bytes) -> tuple[int, int, int]:
+    """Return the bytes that a model has without appendix, its features and its outputs.
+
+    Raises a ValueError if the bytes are no model.
+    """
+    opened, _ = _open_model(model, isa_name())
+    return int(opened.bare_bytes), int(opened.n_features), int(opened.n_classes)
 
 
 def portable_scratch_size(model: bytes) -> int:

@@ -16,10 +16,11 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from pybinnet import _engine
-from pybinnet._estimators import BinaryConnectClassifier
+from pybinnet._classifier import BinaryConnectClassifier
+from pybinnet._files import replace
 from pybinnet._header import Exported, State, header
 from pybinnet._integer_ramps import INT32, MAX_FRACTION_BITS, IntegerRamps, integer_ramps
-from pybinnet._training import engine_method, rate_exponents
+from pybinnet._parameters import engine_method, rate_exponents
 from pybinnet._validation import check_flag, check_number
 
 _TEST_ROWS = 8
@@ -135,7 +136,7 @@ def export_c(
         test_scores=_engine.predict_scores(clf.model_, features),
         state=_state(clf) if checkpoint else None,
     )
-    _replace(path, header(exported))
+    replace(path, header(exported).encode())
 
 
 def _checked_name(name: Any) -> str:
@@ -166,7 +167,7 @@ def _state(clf: BinaryConnectClassifier) -> State:
         batch_size=before.batch_size,
         units=before.units,
         method=tuple(map(int, astuple(method))),
-        class_counts=before.class_counts,
+        class_counts=before.counts,
         rate_exponents=rate_exponents(clf),
         arena_bytes=_engine.portable_net_size(
             clf.encoder_.n_features_out_, before.units, before.batch_size, method
@@ -211,16 +212,3 @@ def _rows_on(ramps: IntegerRamps) -> NDArray[np.int32]:
         inputs[2:, column] = between >> ramps.edge_bits
         first += n_ramps + 1
     return inputs.clip(INT32.min, INT32.max).astype(np.int32)
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write a file beside it and put it in its place, which other programs see as one step."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        try:
-            beside.write_text(text, encoding="utf-8", newline="\n")
-            os.replace(beside, path)
-        finally:
-            beside.unlink(missing_ok=True)
-    except OSError as error:  # of the file that was asked for
-        raise OSError(error.errno, error.strerror, str(path)) from None

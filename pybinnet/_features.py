@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from pybinnet._validation import unchanged_on_error
 
 _MAX_ROWS = 100_000  # rows that the edges are placed by
-_MAX_ABS = np.finfo(np.float64).max / 4  # so that differences of edges are finite
+MAX_ABS = np.finfo(np.float64).max / 4  # so that differences of edges are finite
 _BLOCK = 1 << 16  # outputs computed at a time: 512 KiB of float64
 _AUTO_RAMPS = (16, 8, 4, 2)
 _AUTO_WIDTH = 512
@@ -142,13 +142,13 @@ class PiecewiseLinearEncoder(TransformerMixin, BaseEstimator):  # type: ignore[m
         n_sampled = min(len(rows), _MAX_ROWS)
         sampled = np.arange(n_sampled, dtype=np.int64) * len(rows) // n_sampled
         sample = rows[sampled].T.astype(np.float64, order="C")
-        np.clip(sample, -_MAX_ABS, _MAX_ABS, out=sample)
+        np.clip(sample, -MAX_ABS, MAX_ABS, out=sample)
         sample.sort(axis=1)
         if n_ramps == "auto":
             gaps = np.count_nonzero(sample[:, 1:] != sample[:, :-1], axis=1)
             fits = (r for r in _AUTO_RAMPS if np.minimum(gaps, r).sum() <= _AUTO_WIDTH)
             n_ramps = next(fits, _AUTO_RAMPS[-1])
-        self.edges_ = [_place_edges(column, int(n_ramps) + 1) for column in sample]
+        self.edges_ = [place_edges(column, int(n_ramps) + 1) for column in sample]
         self.n_features_out_ = max(1, sum(edges.size - 1 for edges in self.edges_))
 
     def transform(self, X: ArrayLike) -> NDArray[np.uint8]:
@@ -231,7 +231,7 @@ def spread(x: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.fl
     x += 0.5
 
 
-def _place_edges(ordered: NDArray[np.float64], n_edges: int) -> NDArray[np.float64]:
+def place_edges(ordered: NDArray[np.float64], n_edges: int) -> NDArray[np.float64]:
     """At most n_edges increasing edges for a column, given sorted."""
     starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
     values = ordered[starts]

@@ -16,7 +16,7 @@ from sklearn.metrics import accuracy_score
 from sklearn.utils.validation import check_is_fitted
 
 if TYPE_CHECKING:
-    from pybinnet._estimators import BinaryConnectClassifier
+    from pybinnet._classifier import BinaryConnectClassifier
 
 _SIGN, _ADAMAX = 4, 8  # bits of the method (libbinnet/FORMAT.md)
 _ROWS = 2048  # at a time

@@ -15,9 +15,9 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from pybinnet import _engine
+from pybinnet._classifier import BinaryConnectClassifier
 from pybinnet._engine import Method
-from pybinnet._estimators import BinaryConnectClassifier
-from pybinnet._training import CHOICES, engine_method
+from pybinnet._parameters import CHOICES, engine_method
 from pybinnet._validation import check_choice, check_flag, check_number
 
 # Of the portable kernels (libbinnet/), whose counters tests/python/test_operations.py compares.

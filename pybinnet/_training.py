@@ -4,55 +4,54 @@
 
 from __future__ import annotations
 
-import math
 import warnings
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from numbers import Integral
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import accuracy_score
-from sklearn.model_selection import train_test_split
-from sklearn.utils import check_random_state
 from tqdm.auto import tqdm
 
 from pybinnet import _engine
-from pybinnet._validation import is_auto
-
-if TYPE_CHECKING:
-    from pybinnet._estimators import BinaryConnectClassifier
+from pybinnet._checkpoint import Header, Progress, append_progress, split_progress
+from pybinnet._parameters import CHOICES, engine_method, n_epochs, rate_exponents
+from pybinnet._rows import Rows
+from pybinnet._targets import Targets, mean_loss
 
 CALIBRATION_ROWS = 8192  # training rows that measure the statistics before each deployment
-_MIN_EPOCHS = 20  # of max_iter="auto"
-_MIN_UPDATES = 3000  # likewise, for data of few rows
 
 
 @dataclass(frozen=True)
 class EpochInfo:
-    """What a callback of `BinaryConnectClassifier` is told after each epoch.
+    """What a callback is told after each epoch of `fit`, or call of `partial_fit`.
 
     Attributes
     ----------
     epoch : int
-        Epochs done, from 1.
-    n_epochs : int
-        Epochs that are planned.
+        Epochs done, from 1; in `partial_fit` calls.
+    n_epochs : int or None
+        Epochs that are planned; None in `partial_fit`.
     loss : float
-        Mean squared hinge loss of the epoch's training rows.
+        Mean loss of the epoch's training rows.
     validation_score : float or None
-        Accuracy of the deployed network on the validation rows; None without early stopping.
+        Score of the deployed network on the validation rows; None without early stopping.
+    validation_loss : float or None
+        Mean loss likewise.
     deploy : callable
         Returns the deployed network of the present weights, as `model_` will be.
     checkpoint : callable
-        Returns the present state of training, as `checkpoint_` will be.
+        Returns the present state of training: bytes that, as `checkpoint_` of an estimator with
+        the same parameters and ``warm_start=True``, let `fit` go on with the same rows to the same
+        end as if never interrupted.
     """
 
     epoch: int
-    n_epochs: int
+    n_epochs: int | None
     loss: float
     validation_score: float | None
+    validation_loss: float | None
     deploy: Callable[[], bytes]
     checkpoint: Callable[[], bytes]
 
@@ -65,126 +64,249 @@ class Configuration:
     units: tuple[int, ...]
     method: dict[str, Any]  # the parameters that say how the net learns
     batch_size: int
-    class_counts: NDArray[Any]
+    counts: NDArray[np.uint32]  # spreads of the outputs,
+    n_rows: int  # and the rows they are of
+
+    @classmethod
+    def of_checkpoint(cls, header: Header, asked: Configuration) -> Configuration:
+        """That of a checkpoint, with what it does not say as asked for."""
+        ours, wanted = header.method, engine_method(asked.method)
+        method = {
+            "weights": CHOICES["weights"][ours.ternary],
+            "binarization": CHOICES["binarization"][ours.stochastic],
+            "activation": CHOICES["activation"][ours.sign],
+            "solver": CHOICES["solver"][ours.adamax],
+            "quantized_backprop": not ours.exact,
+        }
+        for name in ("dropout", "input_dropout"):  # they are rounded in it
+            same = getattr(ours, name) == getattr(wanted, name)
+            method[name] = asked.method[name] if same else getattr(ours, name) / 256
+        return cls(header.seed, header.units, method, header.batch_size, asked.counts, asked.n_rows)
+
+    def refuse_others(self, asked: Configuration, any_batch_size: bool) -> None:
+        """Raise a ValueError if a warm start asks for another net."""
+        for name, old, new in [
+            ("hidden_layer_sizes", self.units[:-1], asked.units[:-1]),
+            (
+                "batch_size",
+                self.batch_size,
+                self.batch_size if any_batch_size else asked.batch_size,
+            ),
+            ("outputs", self.units[-1], asked.units[-1]),
+            *((name, old, asked.method[name]) for name, old in self.method.items()),
+        ]:
+            if new != old and not (name == "batch_size" and any_batch_size):
+                raise ValueError(
+                    f"warm_start=True needs the {name} of the previous fit, {old}, got {new}; "
+                    "set warm_start=False to start anew"
+                )
+
+    def net(self, n_features: int, n_jobs: int | None) -> _engine.Net:
+        """A net with random weights."""
+        return _engine.Net(
+            n_features,
+            self.units,
+            self.batch_size,
+            self.seed,
+            self.counts,
+            engine_method(self.method),
+            n_jobs=n_jobs,
+            n_rows=self.n_rows,
+        )
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Validation rows."""
+
+    features: NDArray[np.uint8]
+    targets: Targets
+    y: NDArray[Any]
+    weights: NDArray[np.float64] | None
+
+    def joined(self, others: HeldOut, most: int) -> HeldOut:
+        """With others behind, the last of all as far as there is room for them."""
+        weights = None
+        if self.weights is not None or others.weights is not None:
+            weights = np.concatenate([_weights(self), _weights(others)])[-most:]
+        return HeldOut(
+            np.concatenate([self.features, others.features])[-most:],
+            np.concatenate([self.targets, others.targets])[-most:],
+            np.concatenate([self.y, others.y])[-most:],
+            weights,
+        )
+
+    def judge(self, model: bytes, params: Any) -> tuple[float, float]:
+        """The score and the mean loss of a deployed network."""
+        scores = _engine.predict_scores(model, self.features)
+        score = params._judge(scores, self.y, self.weights)
+        return score, mean_loss(scores, self.targets, self.weights)
+
+
+def _weights(rows: HeldOut) -> NDArray[np.float64]:
+    return np.ones(len(rows.y)) if rows.weights is None else rows.weights
+
+
+def train_steps(
+    net: _engine.Net,
+    features: NDArray[np.uint8],
+    targets: Targets,
+    order: NDArray[np.intp],
+    rates: Sequence[int],
+    first: int = 0,
+) -> Iterator[int]:
+    """Divide rows evenly over steps, train from the `first` on, and give the loss of each."""
+    step = net.train_step if targets.ndim == 1 else net.train_step_targets
+    n_rows, n_steps = len(order), len(rates)
+    for i in range(first, n_steps):
+        batch = order[i * n_rows // n_steps : (i + 1) * n_rows // n_steps]
+        yield step(features[batch], targets[batch], rates[i])
 
 
 class Training:
-    """What fit trains on, and what came of it."""
+    """What fit trains on, and what came of it.
+
+    Attributes
+    ----------
+    progress : Progress
+        Losses and scores of the epochs so far.
+    checkpoint : bytes
+        The state of training at the end: with early stopping, the best.
+    model : bytes
+        The deployed network of it.
+    """
 
     def __init__(
         self,
-        params: BinaryConnectClassifier,
+        params: Any,
+        configuration: Configuration,
         features: NDArray[np.uint8],
-        labels: NDArray[np.uint16],
-        n_classes: int,
-        warm: bool,
+        targets: Targets,
+        rows: Rows,
+        held_out: HeldOut | None = None,
+        data_hash: int = 0,
     ) -> None:
         self.params = params
-        sizes = hidden_sizes(params.hidden_layer_sizes)
-        units = tuple(int(n) for n in (*sizes, n_classes))
-        random = check_random_state(params.random_state)
-        seed = int(random.randint(np.iinfo(np.int32).max))
-        if warm:
-            seed = params._configuration.seed
-        self.held_out: tuple[NDArray[np.uint8], NDArray[np.uint16]] | None = None
-        if params.early_stopping:
-            features, held_features, labels, held_labels = _split(
-                features, labels, n_classes, params.validation_fraction, seed
-            )
-            self.held_out = held_features, held_labels
+        self.seed = configuration.seed
         self.features = features
-        self.labels = labels
-        counts = np.bincount(labels, minlength=n_classes)
-        self.configuration = Configuration(
-            seed, units, _method_parameters(params), _batch_size(params, len(labels)), counts
-        )
-        if warm:
-            self.configuration = _warm_configuration(params, self.configuration)
-        self.seed = seed
-        if features.shape[1] > _engine.MAX_FEATURES:
-            raise ValueError(
-                f"X becomes {features.shape[1]} features, at most {_engine.MAX_FEATURES} work; "
-                "encode it by PiecewiseLinearEncoder(n_ramps=1) first, or select columns"
-            )
-        batch_size = self.configuration.batch_size
-        self.n_steps = -(-len(labels) // batch_size)  # of an epoch
-        self.n_epochs = _n_epochs(params.max_iter, self.n_steps)
-        self.net = _engine.Net(
-            features.shape[1],
-            units,
-            batch_size,
-            seed,
-            self.configuration.class_counts,
-            engine_method(self.configuration.method),
-            n_jobs=params.n_jobs,
-        )
-        if warm:
-            self.net.restore(params.checkpoint_)
-        if self.net.step + self.n_epochs * self.n_steps >= 2**32:
-            raise ValueError(
-                f"max_iter={params.max_iter} epochs of {self.n_steps} steps are 2**32 or more; "
-                "give fewer, or a larger batch_size"
-            )
-        self.losses: list[float] = []
-        self.scores: list[float] = []
+        self.targets = targets
+        self.rows = rows
+        self.held_out = held_out
+        self.n_steps = -(-len(rows) // configuration.batch_size)  # of an epoch
+        self.net = configuration.net(features.shape[1], params.n_jobs)
+        self.n_epochs = n_epochs(params, self.n_steps)
+        self.rates = rate_exponents(params)
+        self.progress = Progress(self._fingerprint(data_hash))
         self.checkpoint = b""
         self.model = b""
 
+    def _fingerprint(self, data_hash: int) -> str:
+        """Of all that the rest of a fit depends on beside its checkpoint."""
+        names = ("shuffle", "early_stopping", "validation_fraction", "n_iter_no_change", "tol")
+        values = [self.n_epochs, *self.rates, *(getattr(self.params, name) for name in names)]
+        return f"{data_hash:016x}{zlib.crc32(repr(values).encode()):08x}"
+
+    def start_from(self, checkpoint: bytes) -> None:
+        """Go on with the fit of a checkpoint; if that had ended, begin another with its weights."""
+        self.net.restore(checkpoint)
+        unfinished = split_progress(checkpoint, self.net.checkpoint_size)
+        if unfinished and unfinished.fingerprint == self.progress.fingerprint:
+            self.progress = unfinished
+            return
+        if unfinished:
+            warnings.warn(
+                "checkpoint_ is of a fit that had not ended, on other rows or with other "
+                f"parameters; fit begins {self.n_epochs} epochs from its weights",
+                stacklevel=5,
+            )
+        self.progress.first_step = self.net.step
+
     def run(self) -> None:
-        """Train; set `losses`, `scores`, `checkpoint` and `model`."""
-        best = -math.inf
-        since_best = 0
-        bar = tqdm(total=self.n_epochs, unit="epoch", disable=not self.params.verbose)
+        """Train; set `progress`, `checkpoint` and `model`."""
+        last_step = self.progress.first_step + self.n_epochs * self.n_steps
+        if last_step >= 2**32:
+            raise ValueError(
+                f"max_iter={self.params.max_iter} epochs of {self.n_steps} steps are 2**32 or "
+                "more; give fewer, or a larger batch_size"
+            )
+        done = self.progress
+        bar = tqdm(
+            total=self.n_epochs,
+            initial=len(done.losses),
+            unit="epoch",
+            disable=not self.params.verbose,
+        )
         try:
-            for epoch in range(1, self.n_epochs + 1):
-                self.losses.append(self.epoch(epoch - 1))
-                score = None
-                if self.held_out is not None:
-                    model = self.deploy()
-                    score = self._score(model)
-                    self.scores.append(score)
-                    since_best += 1
-                    if score > best + self.params.tol:
-                        best, since_best = score, 0
-                        self.checkpoint, self.model = self.net.checkpoint(), model
-                bar.set_postfix(_shown(self.losses[-1], score), refresh=False)
-                bar.update()
-                info = EpochInfo(
-                    epoch,
-                    self.n_epochs,
-                    self.losses[-1],
-                    score,
-                    self.deploy,
-                    self.net.checkpoint,
-                )
-                asked = [_is_true(callback(info)) for callback in self.params.callbacks or ()]
-                if any(asked) or since_best >= self.params.n_iter_no_change:
-                    break
+            with bar:
+                while not self._has_ended():
+                    info = self._epoch_with_validation()
+                    bar.set_postfix(_shown(info), refresh=False)
+                    bar.update()
+                    answers = [_is_true(callback(info)) for callback in self.params.callbacks or ()]
+                    if any(answers):
+                        break
         except KeyboardInterrupt:
             warnings.warn(
-                f"Training interrupted after {len(self.losses)} of {self.n_epochs} epochs; the "
-                "estimator is usable as far as it was trained.",
-                stacklevel=3,
+                f"Training interrupted after {len(done.losses)} of {self.n_epochs} epochs; the "
+                "estimator is usable as far as it was trained, and with warm_start=True fit goes "
+                "on from there.",
+                stacklevel=5,
             )
-        finally:
-            bar.close()
-        if not self.model:
-            self.checkpoint, self.model = self.net.checkpoint(), self.deploy()
+            self.checkpoint = self._present()
+        if done.best_epoch:
+            self.checkpoint = self.checkpoint or done.best_checkpoint
+            self.model = done.best_model
+        else:
+            self.checkpoint = self.checkpoint or self.net.checkpoint()
+            self.model = self.deploy()
 
-    def epoch(self, epoch: int) -> float:
-        """Train on all rows once; return the mean loss. `epoch` counts from 0 in this fit."""
-        n_rows = len(self.labels)
-        total = self.n_epochs * self.n_steps
-        order: NDArray[Any] = np.arange(n_rows)
-        if self.params.shuffle:
-            order = _engine.row_order(self.seed, self.net.step // self.n_steps, n_rows)
-        first, last = rate_exponents(self.params)
-        loss = 0
-        for i in range(self.n_steps):
-            batch = order[i * n_rows // self.n_steps : (i + 1) * n_rows // self.n_steps]
-            rate = _engine.rate_exponent(first, last, epoch * self.n_steps + i, total)
-            loss += self.net.train_step(self.features[batch], self.labels[batch], rate)
-        return loss / (1024 * n_rows)
+    def _has_ended(self) -> bool:
+        done = self.progress
+        no_change = len(done.scores) - done.best_epoch
+        return len(done.losses) >= self.n_epochs or no_change >= self.params.n_iter_no_change
+
+    def _present(self) -> bytes:
+        return append_progress(self.net.checkpoint(), self.progress)
+
+    def _epoch_with_validation(self) -> EpochInfo:
+        done = self.progress
+        if self.held_out is None or len(done.scores) == len(done.losses):  # else: interrupted here
+            self.epoch()
+        score = validation_loss = None
+        if self.held_out is not None:
+            model = self.deploy()
+            score, validation_loss = self.held_out.judge(model, self.params)
+            best = score > done.best_score + self.params.tol
+            done.validation_losses.append(validation_loss)
+            done.scores.append(score)
+            if best:
+                done.best_epoch = len(done.scores)
+                done.best_checkpoint, done.best_model = self.net.checkpoint(), model
+        return EpochInfo(
+            len(done.losses),
+            self.n_epochs,
+            done.losses[-1],
+            score,
+            validation_loss,
+            self.deploy,
+            self._present,
+        )
+
+    def epoch(self) -> None:
+        """Train on the rows of an epoch, or what is left of it; note the mean loss of all."""
+        done = self.progress
+        n_rows, n_steps = len(self.rows), self.n_steps
+        first = len(done.losses) * n_steps  # of the steps of this fit
+        order = self.rows.epoch(
+            self.seed, (done.first_step + first) // n_steps, self.params.shuffle
+        )
+        total = self.n_epochs * n_steps
+        rates = [_engine.rate_exponent(*self.rates, first + i, total) for i in range(n_steps)]
+        begun = self.net.step - done.first_step - first
+        for loss in train_steps(self.net, self.features, self.targets, order, rates, begun):
+            done.loss_sum += loss
+        done.losses.append(done.loss_sum / (1024 * n_rows))
+        done.loss_sum = 0
 
     def deploy(self) -> bytes:
         """Return the deployed model of the present weights."""
@@ -194,90 +316,8 @@ class Training:
     def calibration_rows(self) -> NDArray[np.uint8]:
         """Return the training rows that measure the normalisation statistics."""
         # Random rows: batches of rows that stand together, of one class maybe, vary too little.
-        rows = _engine.row_order(self.seed, 2**32 - 1, len(self.labels))[:CALIBRATION_ROWS]
+        rows = self.rows.epoch(self.seed, 2**32 - 1)[:CALIBRATION_ROWS]
         return self.features[rows]
-
-    def _score(self, model: bytes) -> float:
-        assert self.held_out is not None
-        features, labels = self.held_out
-        predicted = _engine.predict_scores(model, features).argmax(axis=1)
-        return float(accuracy_score(labels, predicted))
-
-
-def hidden_sizes(sizes: Any) -> tuple[Any, ...]:
-    """The units of each hidden layer; an integer is one layer, as MLPClassifier allows."""
-    return (sizes,) if isinstance(sizes, Integral) else tuple(sizes)
-
-
-def _split(
-    features: NDArray[np.uint8],
-    labels: NDArray[np.uint16],
-    n_classes: int,
-    fraction: float,
-    seed: int,
-) -> Any:
-    """Training and validation rows; of each class where it has rows enough."""
-    n_rows = len(labels)
-    n_held = math.ceil(fraction * n_rows)
-    if n_rows - n_held < 2:
-        raise ValueError(
-            f"early_stopping=True with validation_fraction={fraction} leaves "
-            f"{n_rows - n_held} of {n_rows} rows to train on; 2 or more are needed"
-        )
-    rare = np.bincount(labels, minlength=n_classes).min() < 2
-    by_class = not rare and min(n_held, n_rows - n_held) >= n_classes
-    return train_test_split(
-        features,
-        labels,
-        test_size=n_held,
-        random_state=seed,
-        stratify=labels if by_class else None,
-    )
-
-
-def _batch_size(params: BinaryConnectClassifier, n_rows: int) -> int:
-    if not is_auto(params.batch_size):
-        return int(params.batch_size)
-    return 16 if n_rows < 512 else 32 if n_rows < 1024 else 64 if n_rows < 2048 else 128
-
-
-CHOICES = {
-    "weights": ("binary", "ternary"),
-    "binarization": ("deterministic", "stochastic"),
-    "activation": ("relu", "sign"),
-    "solver": ("sgd", "adamax"),
-}
-METHOD_PARAMETERS = (*CHOICES, "quantized_backprop", "dropout", "input_dropout")
-
-
-def _method_parameters(params: BinaryConnectClassifier) -> dict[str, Any]:
-    return {name: getattr(params, name) for name in METHOD_PARAMETERS}
-
-
-def engine_method(parameters: dict[str, Any]) -> _engine.Method:
-    """The engine's form of the parameters that say how a net learns."""
-    ternary, stochastic, sign, adamax = (
-        allowed.index(parameters[name]) == 1 for name, allowed in CHOICES.items()
-    )
-    exact = not parameters["quantized_backprop"]
-    shares = (round(256 * parameters[name]) for name in ("dropout", "input_dropout"))
-    return _engine.Method(ternary, stochastic, sign, adamax, exact, *shares)
-
-
-def _warm_configuration(params: BinaryConnectClassifier, asked: Configuration) -> Configuration:
-    """The configuration of the previous fit, which the parameters must not contradict."""
-    before = params._configuration
-    for name, old, new in [
-        ("hidden_layer_sizes", before.units[:-1], asked.units[:-1]),
-        ("batch_size", before.batch_size, params.batch_size),
-        *((name, old, asked.method[name]) for name, old in before.method.items()),
-    ]:
-        if not is_auto(new) and new != old:
-            raise ValueError(
-                f"warm_start=True needs the {name} of the previous fit, {old}, got {new}; "
-                "set warm_start=False to start anew"
-            )
-    return before
 
 
 def _is_true(answer: Any) -> bool:
@@ -285,31 +325,8 @@ def _is_true(answer: Any) -> bool:
     return isinstance(answer, bool | np.bool_) and bool(answer)
 
 
-def _n_epochs(max_iter: int | str, n_steps: int) -> int:
-    if not is_auto(max_iter):
-        return int(max_iter)
-    return max(_MIN_EPOCHS, -(-_MIN_UPDATES // n_steps))
-
-
-def rate_exponents(params: BinaryConnectClassifier) -> tuple[int, int]:
-    """The powers of two nearest to the learning rates, as their negative exponents."""
-    if not is_auto(params.learning_rate_init):
-        first = _exponent(params.learning_rate_init)
-    else:
-        first = (
-            3 if params.binarization == "stochastic" else 5 if params.activation == "sign" else 4
-        )
-    if not is_auto(params.learning_rate_final):
-        return first, _exponent(params.learning_rate_final)
-    return first, max(first, 10)
-
-
-def _exponent(rate: float | str) -> int:
-    return round(-math.log2(float(rate)))
-
-
-def _shown(loss: float, score: float | None) -> dict[str, str]:
-    shown = {"loss": f"{loss:.4f}"}
-    if score is not None:
-        shown["validation"] = f"{score:.4f}"
+def _shown(info: EpochInfo) -> dict[str, str]:
+    shown = {"loss": f"{info.loss:.4f}"}
+    if info.validation_score is not None:
+        shown["validation"] = f"{info.validation_score:.4f}"
     return shown

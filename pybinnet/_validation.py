@@ -10,6 +10,7 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 
 @contextmanager
@@ -58,3 +59,17 @@ def check_flag(name: str, value: Any) -> None:
     """Raise a TypeError unless `value` is a Boolean."""
     if not isinstance(value, bool | np.bool_):
         raise TypeError(f"{name}={value!r} is of type {type(value).__name__}; give True or False")
+
+
+def demand(fits: bool, what: str) -> None:
+    """Raise a ValueError about what was saved, unless it fits."""
+    if not fits:
+        raise ValueError(f"its {what} do not fit")
+
+
+def checked_edges(edges: Any) -> NDArray[np.float64]:
+    """Saved edges as an array; ValueError if they are no increasing numbers."""
+    values: NDArray[np.float64] = np.array(edges, dtype=np.float64)
+    increasing = values.ndim == 1 and values.size > 0 and (np.diff(values) > 0).all()
+    demand(bool(increasing and np.isfinite(values).all()), "edges")
+    return values

@@ -13,7 +13,9 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 from pybinnet import BinaryConnectClassifier, _engine, export_c
-from pybinnet._training import engine_method, rate_exponents
+from pybinnet._appendix import strip
+from pybinnet._parameters import engine_method, rate_exponents
+from pybinnet._rows import row_hashes
 
 N_TRAIN, N_TEST = 1003, 450  # the former not a multiple of a batch: some batches are short
 
@@ -72,7 +74,8 @@ class Trained:
 def digits():
     data = load_digits()
     x, labels = (data.data * 15).astype(np.uint8), data.target.astype(np.uint16)
-    return Digits(x[:N_TRAIN], labels[:N_TRAIN], x[-N_TEST:], labels[-N_TEST:])
+    order = np.argsort(row_hashes(x[:N_TRAIN], labels[:N_TRAIN, np.newaxis]))  # as fit takes them
+    return Digits(x[order], labels[order], x[-N_TEST:], labels[-N_TEST:])
 
 
 def readings(x):
@@ -101,10 +104,11 @@ def trained(rows, parameters):
 
     def keep(info):
         if info.epoch == RESUMED_AFTER:
-            kept.append(info.checkpoint())
+            kept.append(strip(info.checkpoint(), net_of(classifier).checkpoint_size))
 
     data = rows.x_train, rows.labels_train
-    classifier = BinaryConnectClassifier(**parameters, random_state=7, callbacks=[keep]).fit(*data)
+    classifier = BinaryConnectClassifier(**parameters, random_state=7).fit(*data)
+    copy.deepcopy(classifier).set_params(callbacks=[keep]).fit(*data)
     longer = copy.deepcopy(classifier).set_params(warm_start=True, max_iter=1).fit(*data)
     errors = int((classifier.predict(rows.x_test) != rows.labels_test).sum())
     return Trained(classifier, kept[0], longer.checkpoint_, errors)
@@ -118,7 +122,7 @@ def net_of(classifier):
         configuration.units,
         configuration.batch_size,
         configuration.seed,
-        configuration.class_counts,
+        configuration.counts,
         engine_method(configuration.method),
     )
 
@@ -234,7 +238,7 @@ def net_header(trained_net, first_epoch=0):
             CHECKPOINT_BYTES=len(trained_net.resumed),
             MODEL_BYTES=len(classifier.model_),
         )
-        + constant("uint32_t", "class_counts", configuration.class_counts)
+        + constant("uint32_t", "class_counts", configuration.counts)
         + "static const binnet_layer layers[] = {"
         + ", ".join(f"{{BINNET_DENSE, {n}}}" for n in units)
         + "};\n"

@@ -27,7 +27,7 @@ from pybinnet import BinaryConnectClassifier, PiecewiseLinearEncoder, _engine, e
 from pybinnet.__main__ import main
 from pybinnet._header import _literal
 from pybinnet._integer_ramps import integer_ramps
-from pybinnet._training import engine_method, rate_exponents
+from pybinnet._parameters import engine_method, rate_exponents
 
 ROOT = Path(golden.__file__).parents[1]
 INT32 = np.iinfo(np.int32)

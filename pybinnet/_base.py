@@ -1,0 +1,372 @@
+"""What the estimators share: parameters, the way of rows to training, streams. No arithmetic."""
+
+# SPDX-License-Identifier: BSD-3-Clause
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from pybinnet import _engine
+from pybinnet._checkpoint import read_header
+from pybinnet._features import PiecewiseLinearEncoder
+from pybinnet._parameters import (
+    batch_size,
+    check_parameters,
+    hidden_sizes,
+    method_parameters,
+)
+from pybinnet._rows import Rows, order_rows, row_hashes
+from pybinnet._stream import Stream, train_once
+from pybinnet._targets import Targets, spreads
+from pybinnet._training import Configuration, EpochInfo, HeldOut, Training
+from pybinnet._validation import is_auto, unchanged_on_error
+
+ENCODED_ROWS = 100_000  # that the encoder is fitted on
+
+
+class BinaryConnectBase(BaseEstimator):  # type: ignore[misc]
+    """Fits networks. Subclasses say what targets are and what scores mean."""
+
+    encoder_: PiecewiseLinearEncoder
+    n_features_in_: int
+    n_iter_: int
+    loss_: float
+    loss_curve_: list[float]
+    validation_scores_: Sequence[float | None] | None
+    validation_loss_curve_: Sequence[float | None] | None
+    checkpoint_: bytes
+    _configuration: Configuration
+    _model: bytes | None
+    _stream: Stream
+
+    def __init__(
+        self,
+        hidden_layer_sizes: tuple[int, ...] = (256, 256),
+        *,
+        weights: str = "binary",
+        binarization: str = "deterministic",
+        activation: str = "relu",
+        solver: str = "sgd",
+        quantized_backprop: bool = True,
+        dropout: float = 0.0,
+        input_dropout: float = 0.0,
+        batch_size: int | str = "auto",
+        learning_rate_init: float | str = "auto",
+        learning_rate_final: float | str = "auto",
+        max_iter: int | str = "auto",
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 10,
+        tol: float = 1e-4,
+        warm_start: bool = False,
+        shuffle: bool = True,
+        n_jobs: int | None = None,
+        random_state: Any = None,
+        verbose: bool = False,
+        callbacks: Sequence[Callable[[EpochInfo], Any]] | None = None,
+    ) -> None:
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.weights = weights
+        self.binarization = binarization
+        self.activation = activation
+        self.solver = solver
+        self.quantized_backprop = quantized_backprop
+        self.dropout = dropout
+        self.input_dropout = input_dropout
+        self.batch_size = batch_size
+        self.learning_rate_init = learning_rate_init
+        self.learning_rate_final = learning_rate_final
+        self.max_iter = max_iter
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.warm_start = warm_start
+        self.shuffle = shuffle
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
+        self.callbacks = callbacks
+
+    # What subclasses are to say
+
+    def _read(
+        self, X: Any, y: Any, reset: bool, min_rows: int
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Validate rows and what is to be learned of them."""
+        raise NotImplementedError
+
+    def _begin(self, y: NDArray[Any], keep: bool) -> None:
+        """Learn what there is to learn. If `keep`, it must be as before."""
+        raise NotImplementedError
+
+    def _weigh(
+        self, y: NDArray[Any], weights: NDArray[np.float64] | None
+    ) -> NDArray[np.float64] | None:
+        """The weights of rows, all things considered; None: 1."""
+        raise NotImplementedError
+
+    def _code(self, y: NDArray[Any]) -> NDArray[Any]:
+        """Numbers for what is to be learned."""
+        raise NotImplementedError
+
+    def _set_targets(self, codes: NDArray[Any], rows: Rows, keep: bool) -> Targets:
+        """What the outputs are trained towards."""
+        raise NotImplementedError
+
+    def _n_outputs(self) -> int:
+        """The units of the last layer."""
+        raise NotImplementedError
+
+    def _judge(self, scores: NDArray[np.int32], y: NDArray[Any], weights: Any) -> float:
+        """The validation score of a deployed network."""
+        raise NotImplementedError
+
+    def _saved(self) -> dict[str, Any]:
+        """What `save_model` is to keep of the targets, as JSON has it."""
+        raise NotImplementedError
+
+    def _load_saved(self, values: dict[str, Any]) -> None:
+        """Take it back; KeyError, TypeError or ValueError if it is not that."""
+        raise NotImplementedError
+
+    # Fit
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any) -> None:
+        check_parameters(self)
+        with unchanged_on_error(self):
+            self._fit_checked(X, y, sample_weight)
+
+    def _fit_checked(self, X: Any, y: Any, sample_weight: Any) -> None:
+        warm = bool(self.warm_start) and self._has_state()
+        keep = warm and hasattr(self, "encoder_")
+        table, y, weights = self._weighted(X, y, sample_weight, reset=not keep, min_rows=2)
+        self._begin(y, keep)
+        codes = self._code(y)
+        hashes = row_hashes(table, codes.reshape(len(codes), -1))
+        rows = order_rows(hashes, weights, self.shuffle)
+        targets = self._set_targets(codes, rows, keep)
+        if not keep:
+            self._fit_encoder(table, rows)
+        features = self.encoder_._encode(table)
+
+        seed = read_header(self.checkpoint_).seed if warm else self._new_seed()
+        held_out = None
+        if self.early_stopping:
+            kept = _kept_rows(rows, targets, self._n_outputs(), self.validation_fraction, seed)
+            of_rows = None if weights is None else weights[~kept]
+            held_out = HeldOut(features[~kept], targets[~kept], y[~kept], of_rows)
+            rows = rows.subset(kept)
+        configuration = self._configured(features.shape[1], targets, rows, seed, warm, keep)
+        data_hash = int(hashes[rows.indices].sum()) & 2**64 - 1
+        training = Training(self, configuration, features, targets, rows, held_out, data_hash)
+        if warm:
+            training.start_from(self.checkpoint_)
+        training.run()
+
+        self._configuration = configuration
+        self.n_iter_ = len(training.progress.losses)
+        self.loss_curve_ = training.progress.losses
+        self.loss_ = self.loss_curve_[-1] if self.loss_curve_ else math.nan
+        self.validation_scores_ = training.progress.scores if held_out else None
+        self.validation_loss_curve_ = training.progress.validation_losses if held_out else None
+        self.checkpoint_ = training.checkpoint
+        self._model = training.model
+        self._stream = Stream()
+
+    def _weighted(
+        self, X: Any, y: Any, sample_weight: Any, reset: bool, min_rows: int
+    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.float64] | None]:
+        """Validated rows of positive weight, what is to be learned of them, and their weights."""
+        table, y = self._read(X, y, reset, min_rows)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(
+                sample_weight, table, dtype=np.float64, ensure_non_negative=True
+            )
+        weights = self._weigh(y, sample_weight)
+        if weights is None or weights.all():
+            return table, y, weights
+        positive = weights > 0
+        if not positive.any():
+            raise ValueError("all weights are zero; at least one row must have a positive weight")
+        return table[positive], y[positive], weights[positive]
+
+    def _fit_encoder(self, table: NDArray[Any], rows: Rows) -> None:
+        self.encoder_ = PiecewiseLinearEncoder().fit(table[rows.sample(ENCODED_ROWS)])
+        if self.encoder_.n_features_out_ > _engine.MAX_FEATURES:
+            raise ValueError(
+                f"X becomes {self.encoder_.n_features_out_} features, at most "
+                f"{_engine.MAX_FEATURES} work; encode it by PiecewiseLinearEncoder(n_ramps=1) "
+                "first, or select columns"
+            )
+
+    def _new_seed(self) -> int:
+        return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+
+    def _configured(
+        self, n_features: int, targets: Targets, rows: Rows, seed: int, warm: bool, keep: bool
+    ) -> Configuration:
+        units = (*hidden_sizes(self), self._n_outputs())
+        counts, n_rows = spreads(targets, units[-1], rows)
+        asked = Configuration(
+            seed, units, method_parameters(self), batch_size(self, len(rows)), counts, n_rows
+        )
+        if not warm:
+            return asked
+        header = read_header(self.checkpoint_)
+        if header.n_features != n_features:
+            raise ValueError(
+                f"checkpoint_ is of a net of {header.n_features} features, and X becomes "
+                f"{n_features}; fit with the rows that it was trained on"
+            )
+        before = self._configuration if keep else Configuration.of_checkpoint(header, asked)
+        before.refuse_others(asked, is_auto(self.batch_size))
+        return before
+
+    # Partial fit
+
+    def _partial_fit(self, X: Any, y: Any, sample_weight: Any) -> None:
+        first = not self._has_state() or not hasattr(self, "encoder_")
+        table, y, weights = self._weighted(X, y, sample_weight, reset=first, min_rows=1)
+        codes = self._code(y)
+        kept = np.ones(len(table), dtype=bool)
+        if self.early_stopping:  # by content: the same rows whenever they come
+            kept = row_hashes(table) >> np.uint64(32) >= self.validation_fraction * 2.0**32
+        hashes = row_hashes(table, codes.reshape(len(codes), -1))
+        rows = order_rows(hashes, weights, self.shuffle).subset(kept)
+        if first and len(rows) < 2:
+            raise ValueError(
+                f"the first call of partial_fit got {len(rows)} rows to train on; give some "
+                "hundreds: the encoding is chosen by them"
+            )
+        targets = self._set_targets(codes, rows, keep=not first)
+        if first:
+            self._begin_stream(table, targets, rows)
+        if not len(rows) or self._stream.n_no_change >= self.n_iter_no_change:
+            return
+        features = self.encoder_._encode(table)
+        held_out = None
+        if self.early_stopping:
+            of_rows = None if weights is None else weights[~kept]
+            held_out = HeldOut(features[~kept], targets[~kept], y[~kept], of_rows)
+        self._learn(features, targets, rows, held_out)
+
+    def _begin_stream(self, table: NDArray[Any], targets: Targets, rows: Rows) -> None:
+        self._fit_encoder(table, rows)
+        counts, n_rows = spreads(targets, self._n_outputs(), rows)
+        if targets.ndim == 1:  # classes may be rare or missing yet: half of them, half equal
+            counts = counts + np.uint32(-(-int(counts.sum()) // len(counts)))
+        self._configuration = Configuration(
+            self._new_seed(),
+            (*hidden_sizes(self), self._n_outputs()),
+            method_parameters(self),
+            batch_size(self, len(rows)),
+            counts,
+            n_rows,
+        )
+        self.n_iter_, self.loss_curve_ = 0, []
+        self.validation_scores_ = [] if self.early_stopping else None
+        self.validation_loss_curve_ = [] if self.early_stopping else None
+        self._stream = Stream()
+
+    def _learn(
+        self, features: NDArray[np.uint8], targets: Targets, rows: Rows, held_out: HeldOut | None
+    ) -> None:
+        net = self._configuration.net(features.shape[1], self.n_jobs)
+        if hasattr(self, "checkpoint_"):
+            net.restore(self.checkpoint_)
+        seed = self._configuration.seed
+        order = rows.epoch(seed, self.n_iter_, self.shuffle)
+        loss = train_once(self, net, features, targets, order, self._configuration.batch_size)
+        stream = self._stream.remember(features[rows.epoch(seed, self.n_iter_)])
+        model = score = validation_loss = None
+        if held_out is not None:
+            stream = stream.hold_out(held_out)
+            stream, score, validation_loss = stream.judge(stream.deploy(net, seed), self)
+            model = stream.best_model
+            self.validation_scores_ = [*(self.validation_scores_ or ()), score]
+            self.validation_loss_curve_ = [*(self.validation_loss_curve_ or ()), validation_loss]
+        self._stream = stream
+        self._model = model
+        self.n_iter_ += 1
+        self.loss_ = loss
+        self.loss_curve_ = [*self.loss_curve_, loss]
+        self.checkpoint_ = net.checkpoint()
+        info = EpochInfo(
+            self.n_iter_,
+            None,
+            loss,
+            score,
+            validation_loss,
+            lambda: self._stream.deploy(net, seed),
+            net.checkpoint,
+        )
+        for callback in self.callbacks or ():
+            callback(info)
+
+    # What is fitted
+
+    def _has_state(self) -> bool:
+        """Whether there is something to go on from."""
+        if hasattr(self, "encoder_") and not hasattr(self, "checkpoint_"):
+            raise ValueError(
+                f"this {type(self).__name__} has no checkpoint_ to go on from: it was loaded from "
+                "a model file, which has the deployed network only. Save what is to learn more by "
+                "joblib.dump"
+            )
+        return hasattr(self, "checkpoint_")
+
+    @property
+    def model_(self) -> bytes:
+        """The deployed network in the file format of libbinnet."""
+        if not hasattr(self, "_model"):
+            raise AttributeError(f"this {type(self).__name__} is not fitted yet: it has no model_")
+        if self._model is None:  # partial_fit leaves it to who needs it
+            net = self._configuration.net(self.encoder_.n_features_out_, self.n_jobs)
+            net.restore(self.checkpoint_)
+            self._model = self._stream.deploy(net, self._configuration.seed)
+        return self._model
+
+    @model_.setter
+    def model_(self, model: bytes) -> None:
+        self._model = model
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "encoder_")
+
+    def _scores(self, X: Any) -> NDArray[np.int32]:
+        """The deployed network's scores, in units of `_engine.SCORE_UNIT`."""
+        check_is_fitted(self)
+        features = self.encoder_._encode(validate_data(self, X, reset=False))
+        return _engine.predict_scores(self.model_, features)
+
+
+def _kept_rows(
+    rows: Rows, targets: Targets, n_outputs: int, fraction: float, seed: int
+) -> NDArray[np.bool_]:
+    """Mark the rows to train on; the others are for validation, of each class if it has enough."""
+    distinct = rows.indices[np.append(True, rows.indices[1:] != rows.indices[:-1])]
+    n_held = math.ceil(fraction * len(distinct))
+    n_kept = len(distinct) - n_held
+    if n_kept < 2:
+        raise ValueError(
+            f"early_stopping=True with validation_fraction={fraction} leaves "
+            f"{n_kept} of {len(distinct)} rows to train on; 2 or more are needed"
+        )
+    by_class = None
+    if targets.ndim == 1 and min(n_held, n_kept) >= n_outputs:
+        labels = targets[distinct]
+        by_class = labels if np.bincount(labels, minlength=n_outputs).min() >= 2 else None
+    _, held = train_test_split(distinct, test_size=n_held, random_state=seed, stratify=by_class)
+    kept = np.ones(len(targets), dtype=bool)
+    kept[held] = False
+    return kept

@@ -1,0 +1,94 @@
+"""Checkpoint files (libbinnet/FORMAT.md): what begins them, and the appendix of a fit underway."""
+
+# SPDX-License-Identifier: BSD-3-Clause
+
+from __future__ import annotations
+
+import math
+import struct
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+
+from pybinnet import _engine
+from pybinnet._appendix import append, split
+
+_START = struct.Struct("<8sIIQQIIII")
+_LAYER = 16  # bytes of a layer's header
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a checkpoint says of its net."""
+
+    method: _engine.Method
+    seed: int
+    step: int
+    batch_size: int
+    n_features: int
+    units: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of the header."""
+        return _START.size + _LAYER * len(self.units)
+
+
+def read_header(data: bytes) -> Header:
+    """Read the beginning of a checkpoint. All else is checked by `_engine.Net.restore`."""
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise TypeError(f"checkpoint_ is of type {type(data).__name__}; give bytes")
+    if len(data) < _START.size or bytes(data[:8]) != b"BINNETCK":
+        raise ValueError("checkpoint_ is no checkpoint of libbinnet: it begins otherwise")
+    _, _, bits, _, seed, step, batch_size, n_features, n_layers = _START.unpack_from(data)
+    if not 1 <= n_layers <= _engine.MAX_LAYERS or len(data) < _START.size + _LAYER * n_layers:
+        raise ValueError("checkpoint_ is damaged: it has no header of its layers")
+    words = np.frombuffer(data, "<u4", 4 * n_layers, _START.size)
+    return Header(_method(bits), seed, step, batch_size, n_features, tuple(words[1::4].tolist()))
+
+
+def _method(bits: int) -> _engine.Method:
+    ternary, stochastic, sign, adamax, exact = (bool(bits >> bit & 1) for bit in range(5))
+    shares = bits >> 8 & 255, bits >> 16 & 255
+    return _engine.Method(ternary, stochastic, sign, adamax, exact, *shares)
+
+
+@dataclass
+class Progress:
+    """How far a fit has come."""
+
+    fingerprint: str  # of what it trains on, and how
+    first_step: int = 0  # of the net
+    losses: list[float] = field(default_factory=list)
+    loss_sum: int = 0  # of the epoch that has begun
+    scores: list[float] = field(default_factory=list)  # of the validation rows
+    validation_losses: list[float] = field(default_factory=list)
+    best_epoch: int = 0  # the first of the best score, from 1; 0: none
+    best_checkpoint: bytes = b""
+    best_model: bytes = b""
+
+    @property
+    def best_score(self) -> float:
+        """The score to surpass."""
+        return self.scores[self.best_epoch - 1] if self.best_epoch else -math.inf
+
+
+def append_progress(checkpoint: bytes, progress: Progress) -> bytes:
+    """Return a checkpoint with an appendix: JSON, then the best checkpoint and model."""
+    values = asdict(progress)
+    blobs = [values.pop("best_checkpoint"), values.pop("best_model")]
+    values["blobs"] = [len(blob) for blob in blobs]
+    return append(checkpoint, values, b"".join(blobs))
+
+
+def split_progress(data: bytes, checkpoint_size: int) -> Progress | None:
+    """Return what `append_progress` has added to a checkpoint of this size, if anything."""
+    values, rest = split(data, checkpoint_size)
+    if values is None:
+        return None
+    try:
+        sizes = values.pop("blobs")
+        checkpoint, model = rest[: sizes[0]], rest[sizes[0] : sum(sizes)]
+        return Progress(**values, best_checkpoint=checkpoint, best_model=model)
+    except (KeyError, TypeError, IndexError):
+        raise ValueError("checkpoint_ has an appendix of another version of pybinnet") from None

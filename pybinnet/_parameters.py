@@ -1,0 +1,146 @@
+"""The parameters of the estimators: what they may be, and what "auto" means."""
+
+# SPDX-License-Identifier: BSD-3-Clause
+
+from __future__ import annotations
+
+import math
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+
+from pybinnet import _engine
+from pybinnet._validation import check_choice, check_flag, check_number, is_auto
+
+CHOICES = {
+    "weights": ("binary", "ternary"),
+    "binarization": ("deterministic", "stochastic"),
+    "activation": ("relu", "sign"),
+    "solver": ("sgd", "adamax"),
+}
+METHOD_PARAMETERS = (*CHOICES, "quantized_backprop", "dropout", "input_dropout")
+
+_MIN_EPOCHS = 20  # of max_iter="auto"
+_MIN_UPDATES = 3000  # likewise, for data of few rows
+
+
+def check_parameters(params: Any) -> None:
+    """Raise a ValueError or TypeError that names the first parameter not as documented."""
+    sizes = params.hidden_layer_sizes
+    if not isinstance(sizes, Integral | tuple | list | np.ndarray):
+        raise TypeError(
+            f"hidden_layer_sizes={sizes!r} is of type {type(sizes).__name__}; "
+            "give a tuple of the units of each hidden layer, such as (256, 256)"
+        )
+    hidden = _as_tuple(sizes)
+    if len(hidden) > _engine.MAX_LAYERS - 1:
+        raise ValueError(
+            f"hidden_layer_sizes has {len(hidden)} layers; "
+            f"at most {_engine.MAX_LAYERS - 1} hidden layers work"
+        )
+    for size in hidden:
+        check_number("hidden_layer_sizes", size, Integral, 1, _engine.MAX_UNITS, whole=sizes)
+    for name, allowed in CHOICES.items():
+        check_choice(name, getattr(params, name), allowed)
+    check_number("dropout", params.dropout, Real, 0, 0.99)
+    check_number("input_dropout", params.input_dropout, Real, 0, 0.99)
+    if not hidden and params.activation == "sign":
+        raise ValueError(
+            "activation='sign' needs a hidden layer, and hidden_layer_sizes has none: sign is "
+            "the activation of hidden units; use activation='relu', or give a layer"
+        )
+    if not hidden and params.dropout > 0:
+        raise ValueError(
+            f"dropout={params.dropout!r} needs a hidden layer, and hidden_layer_sizes has none: "
+            "only hidden units are left out; use dropout=0.0, or give a layer"
+        )
+    for name in ("quantized_backprop", "early_stopping", "warm_start", "shuffle"):
+        check_flag(name, getattr(params, name))
+    if not isinstance(params.verbose, Integral):  # scikit-learn's users write 1 too
+        check_flag("verbose", params.verbose)
+    if not is_auto(params.batch_size):
+        check_number("batch_size", params.batch_size, Integral, 4, _engine.MAX_BATCH, "'auto'")
+    if not is_auto(params.max_iter):
+        check_number("max_iter", params.max_iter, Integral, 1, 2**31 - 1, "'auto'")
+    smallest = 2.0**-_engine.MAX_RATE_EXPONENT
+    for name in ("learning_rate_init", "learning_rate_final"):
+        if not is_auto(getattr(params, name)):
+            check_number(name, getattr(params, name), Real, smallest, 1, "'auto'")
+    first, last = rate_exponents(params)
+    if last < first:
+        raise ValueError(
+            f"learning_rate_final={params.learning_rate_final!r} is above "
+            f"learning_rate_init={params.learning_rate_init!r}, which is 2**-{first}; the rate "
+            "can only decay"
+        )
+    check_number("validation_fraction", params.validation_fraction, Real, 1e-9, 1 - 1e-9)
+    check_number("n_iter_no_change", params.n_iter_no_change, Integral, 1, 2**31 - 1)
+    check_number("tol", params.tol, Real, 0, math.inf)
+    if params.n_jobs is not None:
+        check_number("n_jobs", params.n_jobs, Integral, -(2**31), 2**31 - 1)
+        if params.n_jobs == 0:
+            raise ValueError("n_jobs=0 has no meaning; use None, 1 or more, or -1 for all")
+    if not isinstance(params.callbacks, list | tuple | type(None)):
+        raise TypeError(
+            f"callbacks={params.callbacks!r} is of type {type(params.callbacks).__name__}; "
+            "give a list of functions, or None"
+        )
+    for callback in params.callbacks or ():
+        if not callable(callback):
+            raise TypeError(f"callbacks holds {callback!r}, which cannot be called")
+
+
+def hidden_sizes(params: Any) -> tuple[int, ...]:
+    """The units of each hidden layer; an integer is one layer, as MLPClassifier allows."""
+    return tuple(map(int, _as_tuple(params.hidden_layer_sizes)))
+
+
+def _as_tuple(sizes: Any) -> tuple[Any, ...]:
+    return (sizes,) if isinstance(sizes, Integral) else tuple(sizes)
+
+
+def method_parameters(params: Any) -> dict[str, Any]:
+    """The parameters that say how the net learns."""
+    return {name: getattr(params, name) for name in METHOD_PARAMETERS}
+
+
+def engine_method(parameters: dict[str, Any]) -> _engine.Method:
+    """The engine's form of the parameters that say how a net learns."""
+    ternary, stochastic, sign, adamax = (
+        allowed.index(parameters[name]) == 1 for name, allowed in CHOICES.items()
+    )
+    exact = not parameters["quantized_backprop"]
+    shares = (round(256 * parameters[name]) for name in ("dropout", "input_dropout"))
+    return _engine.Method(ternary, stochastic, sign, adamax, exact, *shares)
+
+
+def batch_size(params: Any, n_rows: int) -> int:
+    """The most rows of a step."""
+    if not is_auto(params.batch_size):
+        return int(params.batch_size)
+    return 16 if n_rows < 512 else 32 if n_rows < 1024 else 64 if n_rows < 2048 else 128
+
+
+def n_epochs(params: Any, n_steps: int) -> int:
+    """The epochs of a fit whose epochs have `n_steps` steps."""
+    if not is_auto(params.max_iter):
+        return int(params.max_iter)
+    return max(_MIN_EPOCHS, -(-_MIN_UPDATES // n_steps))
+
+
+def rate_exponents(params: Any) -> tuple[int, int]:
+    """The powers of two nearest to the learning rates, as their negative exponents."""
+    if not is_auto(params.learning_rate_init):
+        first = _exponent(params.learning_rate_init)
+    else:
+        first = (
+            3 if params.binarization == "stochastic" else 5 if params.activation == "sign" else 4
+        )
+    if not is_auto(params.learning_rate_final):
+        return first, _exponent(params.learning_rate_final)
+    return first, max(first, 10)
+
+
+def _exponent(rate: float | str) -> int:
+    return round(-math.log2(float(rate)))

@@ -1,0 +1,59 @@
+"""What outputs are trained towards: labels, or a number for each output."""
+
+# SPDX-License-Identifier: BSD-3-Clause
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pybinnet import _engine
+from pybinnet._rows import Rows
+
+# Targets are labels, uint16 of shape (n_rows,), of outputs that are trained one against the rest;
+# or int8 of shape (n_rows, n_outputs), in units of 1/32 margin, -32 to 32.
+Targets = NDArray[Any]
+UNIT = 32
+
+_MOST = 2**31  # rows that counts may say
+
+
+def spreads(targets: Targets, n_outputs: int, rows: Rows) -> tuple[NDArray[np.uint32], int]:
+    """The counts, and the rows they are of, that give each output its scale (`binnet_config`).
+
+    Labels: how many rows each class has. Numbers: as many of the rows as would have 32, and the
+    others -32, if these had the same variance.
+    """
+    weights = np.ones(len(rows), dtype=np.int64) if rows.weights is None else rows.weights
+    taken = targets[rows.indices]
+    total = int(weights.sum())
+    if targets.ndim == 1:
+        counts = np.zeros(n_outputs, dtype=np.int64)
+        np.add.at(counts, taken, weights)
+        return (counts // -(-total // _MOST)).astype(np.uint32), 0
+    shares = []
+    for column in taken.T.astype(np.int64):
+        mean, square = int(weights @ column), int(weights @ column**2)
+        variance = (square * total - mean * mean) / (UNIT * total) ** 2
+        shares.append(round(2**15 * (1 - math.sqrt(max(0.0, 1 - variance)))))
+    return np.array(shares, dtype=np.uint32), 2**16
+
+
+def mean_loss(scores: NDArray[np.int32], targets: Targets, weights: NDArray[Any] | None) -> float:
+    """The loss of deployed scores, as that of training: summed over outputs, mean over rows."""
+    wanted = targets.astype(np.int64) * (_engine.SCORE_UNIT // UNIT)
+    if targets.ndim == 1:
+        wanted = np.full(scores.shape, -_engine.SCORE_UNIT)
+        wanted[np.arange(len(targets)), targets] = _engine.SCORE_UNIT
+    short = wanted - scores
+    short[(wanted == _engine.SCORE_UNIT) & (short < 0)] = 0
+    short[(wanted == -_engine.SCORE_UNIT) & (short > 0)] = 0
+    of_rows = (short * short).sum(axis=1) / _engine.SCORE_UNIT**2
+    return (
+        math.fsum(of_rows) / len(of_rows)
+        if weights is None
+        else float(math.fsum(of_rows * weights) / math.fsum(weights))
+    )
