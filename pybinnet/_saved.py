@@ -1,0 +1,183 @@
+"""Estimators as files that C programs read too: the deployed network with an appendix."""
+
+# SPDX-License-Identifier: BSD-3-Clause
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from pybinnet import _engine
+from pybinnet._appendix import append, split, strip
+from pybinnet._base import BinaryConnectBase
+from pybinnet._classifier import BinaryConnectClassifier
+from pybinnet._features import PiecewiseLinearEncoder
+from pybinnet._files import replace
+from pybinnet._parameters import hidden_sizes
+from pybinnet._regressor import BinaryConnectRegressor
+from pybinnet._stream import Stream
+from pybinnet._validation import checked_edges, demand
+
+_ESTIMATORS = {c.__name__: c for c in (BinaryConnectClassifier, BinaryConnectRegressor)}
+
+
+def save_model(estimator: BinaryConnectBase, path: str | os.PathLike[str]) -> None:
+    """Write the deployed network and what predictions need beside it to a file.
+
+    The file is a deployed model as ``libbinnet/FORMAT.md`` has it, which C programs open as it is;
+    its appendix holds encoding, classes, column names and parameters as JSON. It has no state of
+    training: to go on learning, keep the estimator by `joblib.dump`.
+
+    Parameters
+    ----------
+    estimator : BinaryConnectClassifier or BinaryConnectRegressor
+        Fitted.
+    path : str or path-like
+        The file. It is replaced as a whole, or, on an error, left as it was.
+
+    Raises
+    ------
+    TypeError
+        If `estimator` is of another type, or its classes are neither numbers, Booleans nor strings.
+    sklearn.exceptions.NotFittedError
+        If it is not fitted.
+    OSError
+        If the file cannot be written.
+
+    See Also
+    --------
+    load_model : Reads it.
+    export_c : For firmware, with an integer encoding of the inputs.
+    export_onnx : For other runtimes.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from sklearn.datasets import load_iris
+    >>> from pybinnet import BinaryConnectClassifier, load_model, save_model
+    >>> X, y = load_iris(return_X_y=True)
+    >>> clf = BinaryConnectClassifier((16,), random_state=0).fit(X, y)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "iris.binnet"
+    ...     save_model(clf, path)
+    ...     again = load_model(path)
+    >>> (again.predict(X) == clf.predict(X)).all()
+    True
+    """
+    if not isinstance(estimator, BinaryConnectBase):
+        raise TypeError(
+            "save_model takes a fitted BinaryConnectClassifier or BinaryConnectRegressor, got "
+            f"{type(estimator).__name__}; of a search give best_estimator_, of a pipeline its last "
+            "step"
+        )
+    check_is_fitted(estimator)
+    replace(Path(path), append(estimator.model_, _values(estimator)))
+
+
+def load_model(path: str | os.PathLike[str]) -> BinaryConnectClassifier | BinaryConnectRegressor:
+    """Read an estimator that predicts as the one that `save_model` was given.
+
+    Nothing in the file is run, and all of it is checked: files from strangers are safe to load.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file. One that a C program wrote has no appendix: it becomes a classifier of uint8
+        columns with the classes 0, 1 and so on.
+
+    Returns
+    -------
+    estimator : BinaryConnectClassifier or BinaryConnectRegressor
+        With all that predicting and exporting needs, but without the state of training:
+        `checkpoint_`, `loss_curve_` and the like.
+
+    Raises
+    ------
+    ValueError
+        If the file is not such a file, or is damaged.
+    OSError
+        If it cannot be read.
+    """
+    data = Path(path).read_bytes()
+    size, n_features, n_outputs = _engine.model_sizes(data)
+    values, _ = split(data, size)
+    if values is None:
+        values = _values_of_c(n_features, n_outputs)
+    estimator: BinaryConnectClassifier | BinaryConnectRegressor
+    try:
+        estimator = _restored(values, n_features, n_outputs)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(
+            f"{os.fspath(path)} has an appendix that does not fit its network, or is of a later "
+            f"version of pybinnet ({type(error).__name__}: {error})"
+        ) from None
+    estimator._stream = Stream()
+    estimator.model_ = strip(data, size)
+    return estimator
+
+
+def _values(estimator: BinaryConnectBase) -> dict[str, Any]:
+    encoder = estimator.encoder_
+    parameters = {
+        name: value.item() if isinstance(value, np.generic) else value
+        for name, value in estimator.get_params().items()
+        if isinstance(value, str | int | float | np.generic)
+    }
+    values = {
+        "estimator": next(n for n, c in _ESTIMATORS.items() if isinstance(estimator, c)),
+        "parameters": parameters | {"hidden_layer_sizes": hidden_sizes(estimator)},
+        "n_features_in": estimator.n_features_in_,
+        "edges": None if encoder.identity_ else [edges.tolist() for edges in encoder.edges_],
+    }
+    if hasattr(estimator, "feature_names_in_"):
+        values["feature_names_in"] = estimator.feature_names_in_.tolist()
+    return values | estimator._saved()
+
+
+def _values_of_c(n_features: int, n_classes: int) -> dict[str, Any]:
+    return {
+        "estimator": "BinaryConnectClassifier",
+        "parameters": {},
+        "n_features_in": n_features,
+        "edges": None,
+        "classes": list(range(n_classes)),
+        "dtype": "<i8",
+        "multilabel": False,
+    }
+
+
+def _restored(values: dict[str, Any], n_features: int, n_outputs: int) -> Any:
+    estimator = _ESTIMATORS[values["estimator"]](**_parameters(values["parameters"]))
+    estimator.n_features_in_ = values["n_features_in"]
+    if "feature_names_in" in values:
+        estimator.feature_names_in_ = np.array(values["feature_names_in"], dtype=object)
+        demand(estimator.feature_names_in_.shape == (estimator.n_features_in_,), "column names")
+    estimator.encoder_ = _encoder(values["edges"], estimator.n_features_in_)
+    demand(estimator.encoder_.n_features_out_ == n_features, "edges")
+    estimator._load_saved(values)
+    demand(estimator._n_outputs() == n_outputs, "outputs")
+    return estimator
+
+
+def _parameters(parameters: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in parameters.items()
+    }
+
+
+def _encoder(edges: Any, n_columns: Any) -> PiecewiseLinearEncoder:
+    encoder = PiecewiseLinearEncoder()
+    encoder.identity_ = edges is None
+    encoder.n_features_in_ = encoder.n_features_out_ = n_columns
+    encoder.edges_ = []
+    if edges is not None:
+        encoder.edges_ = [checked_edges(of_column) for of_column in edges]
+        demand(len(encoder.edges_) == n_columns, "edges")
+        encoder.n_features_out_ = max(1, sum(e.size - 1 for e in encoder.edges_))
+    return encoder
