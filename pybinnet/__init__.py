@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 from pybinnet._bits import PackedBits, pack_bits, xnor_matmul
+from pybinnet._callbacks import EpochInfo, SaveCheckpoint
 from pybinnet._classifier import BinaryConnectClassifier
 from pybinnet._cpu import cpu_info
 from pybinnet._engine import version as _version
@@ -12,7 +13,6 @@ from pybinnet._latent import evaluate_latent
 from pybinnet._operations import count_operations
 from pybinnet._regressor import BinaryConnectRegressor
 from pybinnet._saved import load_model, save_model
-from pybinnet._training import EpochInfo
 
 __all__ = [
     "BinaryConnectClassifier",
@@ -20,6 +20,7 @@ __all__ = [
     "EpochInfo",
     "PackedBits",
     "PiecewiseLinearEncoder",
+    "SaveCheckpoint",
     "count_operations",
     "cpu_info",
     "evaluate_latent",

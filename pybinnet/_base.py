@@ -16,6 +16,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from pybinnet import _engine
+from pybinnet._callbacks import EpochInfo
 from pybinnet._checkpoint import read_header
 from pybinnet._features import PiecewiseLinearEncoder
 from pybinnet._parameters import (
@@ -27,7 +28,7 @@ from pybinnet._parameters import (
 from pybinnet._rows import Rows, order_rows, row_hashes
 from pybinnet._stream import Stream, train_once
 from pybinnet._targets import Targets, spreads
-from pybinnet._training import Configuration, EpochInfo, HeldOut, Training
+from pybinnet._training import Configuration, HeldOut, Training
 from pybinnet._validation import is_auto, unchanged_on_error
 
 ENCODED_ROWS = 100_000  # that the encoder is fitted on

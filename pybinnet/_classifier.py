@@ -18,10 +18,10 @@ from sklearn.utils.validation import column_or_1d, validate_data
 
 from pybinnet import _engine
 from pybinnet._base import BinaryConnectBase
+from pybinnet._callbacks import EpochInfo
 from pybinnet._parameters import check_parameters
 from pybinnet._rows import Rows
 from pybinnet._targets import UNIT, Targets
-from pybinnet._training import EpochInfo
 from pybinnet._validation import demand, unchanged_on_error
 
 # Of the softmax in predict_proba: near the least log-loss on six data sets, which is at 1 to 4.
@@ -188,9 +188,9 @@ class BinaryConnectClassifier(ClassifierMixin, BinaryConnectBase):  # type: igno
     depend on the set of rows, the parameters and the version of this library, and on nothing else:
     not on the processor, instruction set, threads, operating system, or order of the rows.
 
-    **Going on after a crash.** Let a callback write ``info.checkpoint()`` to a file. After
+    **Going on after a crash.** Give `SaveCheckpoint` as a callback. After
     ``clf = BinaryConnectClassifier(..., warm_start=True)`` with the same parameters and
-    ``clf.checkpoint_ = bytes_of_the_file``, `fit` with the same rows does the rest.
+    ``clf.checkpoint_ = Path(...).read_bytes()``, `fit` with the same rows does the rest.
 
     References
     ----------

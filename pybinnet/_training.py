@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import warnings
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,45 +15,13 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from pybinnet import _engine
+from pybinnet._callbacks import EpochInfo
 from pybinnet._checkpoint import Header, Progress, append_progress, split_progress
 from pybinnet._parameters import CHOICES, engine_method, n_epochs, rate_exponents
 from pybinnet._rows import Rows
 from pybinnet._targets import Targets, mean_loss
 
 CALIBRATION_ROWS = 8192  # training rows that measure the statistics before each deployment
-
-
-@dataclass(frozen=True)
-class EpochInfo:
-    """What a callback is told after each epoch of `fit`, or call of `partial_fit`.
-
-    Attributes
-    ----------
-    epoch : int
-        Epochs done, from 1; in `partial_fit` calls.
-    n_epochs : int or None
-        Epochs that are planned; None in `partial_fit`.
-    loss : float
-        Mean loss of the epoch's training rows.
-    validation_score : float or None
-        Score of the deployed network on the validation rows; None without early stopping.
-    validation_loss : float or None
-        Mean loss likewise.
-    deploy : callable
-        Returns the deployed network of the present weights, as `model_` will be.
-    checkpoint : callable
-        Returns the present state of training: bytes that, as `checkpoint_` of an estimator with
-        the same parameters and ``warm_start=True``, let `fit` go on with the same rows to the same
-        end as if never interrupted.
-    """
-
-    epoch: int
-    n_epochs: int | None
-    loss: float
-    validation_score: float | None
-    validation_loss: float | None
-    deploy: Callable[[], bytes]
-    checkpoint: Callable[[], bytes]
 
 
 @dataclass(frozen=True)
