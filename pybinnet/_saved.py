@@ -66,7 +66,7 @@ def save_model(estimator: BinaryConnectBase, path: str | os.PathLike[str]) -> No
     ...     path = Path(folder) / "iris.binnet"
     ...     save_model(clf, path)
     ...     again = load_model(path)
-    >>> (again.predict(X) == clf.predict(X)).all()
+    >>> bool((again.predict(X) == clf.predict(X)).all())
     True
     """
     if not isinstance(estimator, BinaryConnectBase):
