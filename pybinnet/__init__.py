@@ -10,6 +10,7 @@ from pybinnet._engine import version as _version
 from pybinnet._export import export_c
 from pybinnet._features import PiecewiseLinearEncoder
 from pybinnet._latent import evaluate_latent
+from pybinnet._onnx import export_onnx
 from pybinnet._operations import count_operations
 from pybinnet._regressor import BinaryConnectRegressor
 from pybinnet._saved import load_model, save_model
@@ -25,6 +26,7 @@ __all__ = [
     "cpu_info",
     "evaluate_latent",
     "export_c",
+    "export_onnx",
     "load_model",
     "pack_bits",
     "save_model",

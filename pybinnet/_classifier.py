@@ -25,7 +25,7 @@ from pybinnet._targets import UNIT, Targets
 from pybinnet._validation import demand, unchanged_on_error
 
 # Of the softmax in predict_proba: near the least log-loss on six data sets, which is at 1 to 4.
-_PROBABILITY_SLOPE = 2.0
+PROBABILITY_SLOPE = 2.0
 
 
 class BinaryConnectClassifier(ClassifierMixin, BinaryConnectBase):  # type: ignore[misc]
@@ -399,7 +399,7 @@ class BinaryConnectClassifier(ClassifierMixin, BinaryConnectBase):  # type: igno
             Positive, with rows that sum to 1; columns in the order of `classes_`. Of labels that
             do not exclude each other, the probability of each.
         """
-        logits = _PROBABILITY_SLOPE * self._margins(X)
+        logits = PROBABILITY_SLOPE * self._margins(X)
         if self._multilabel:
             return 1 / (1 + np.exp(-2 * logits))
         powers: NDArray[np.float64] = np.exp(logits - logits.max(axis=1, keepdims=True))

@@ -99,12 +99,7 @@ def export_c(
     ...     print("iris_selftest" in path.read_text())
     True
     """
-    if not isinstance(clf, BinaryConnectClassifier):
-        raise TypeError(
-            f"export_c takes a fitted BinaryConnectClassifier, got {type(clf).__name__}; of a "
-            "search give best_estimator_, of a pipeline the classifier that is its last step"
-        )
-    check_is_fitted(clf)
+    check_exportable("export_c", clf)
     path = Path(path)
     name = _checked_name(path.stem if name is None else name)
     check_number("fraction_bits", fraction_bits, Integral, 0, MAX_FRACTION_BITS)
@@ -137,6 +132,16 @@ def export_c(
         state=_state(clf) if checkpoint else None,
     )
     replace(path, header(exported).encode())
+
+
+def check_exportable(function: str, clf: Any) -> None:
+    """Raise a TypeError or NotFittedError unless `clf` is what an export takes."""
+    if not isinstance(clf, BinaryConnectClassifier):
+        raise TypeError(
+            f"{function} takes a fitted BinaryConnectClassifier, got {type(clf).__name__}; of a "
+            "search give best_estimator_, of a pipeline the classifier that is its last step"
+        )
+    check_is_fitted(clf)
 
 
 def _checked_name(name: Any) -> str:

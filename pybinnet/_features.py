@@ -172,9 +172,7 @@ class PiecewiseLinearEncoder(TransformerMixin, BaseEstimator):  # type: ignore[m
         if self.identity_:
             return _as_bytes(rows)
 
-        source = np.repeat(np.arange(len(self.edges_)), [e.size - 1 for e in self.edges_])
-        low = np.concatenate([edges[:-1] for edges in self.edges_])
-        high = np.concatenate([edges[1:] for edges in self.edges_])
+        source, low, high = self._ramps()
         out = np.zeros((len(rows), self.n_features_out_), dtype=np.uint8)
         step = max(1, _BLOCK // self.n_features_out_)
         for start in range(0, len(rows) if source.size else 0, step):
@@ -183,6 +181,13 @@ class PiecewiseLinearEncoder(TransformerMixin, BaseEstimator):  # type: ignore[m
             spread(ramps, low, high)
             out[block] = ramps  # the cast truncates
         return out
+
+    def _ramps(self) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]:
+        """The column of each ramp, and the two edges it is between."""
+        source = np.repeat(np.arange(len(self.edges_)), [e.size - 1 for e in self.edges_])
+        low = np.concatenate([edges[:-1] for edges in self.edges_])
+        high = np.concatenate([edges[1:] for edges in self.edges_])
+        return source, low, high
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray[np.object_]:
         """Name the outputs: ``x0_ramp0``, ``x0_ramp1``, and so on.
