@@ -99,7 +99,13 @@ def export_c(
     ...     print("iris_selftest" in path.read_text())
     True
     """
-    check_exportable("export_c", clf)
+    check_exportable("export_c", clf, BinaryConnectClassifier)
+    if clf._multilabel:
+        raise ValueError(
+            "export_c takes classes that exclude each other; C programs get the scores of these "
+            "labels from the file of save_model, by binnet_model_predict: a label is where its "
+            "score is above 0"
+        )
     path = Path(path)
     name = _checked_name(path.stem if name is None else name)
     check_number("fraction_bits", fraction_bits, Integral, 0, MAX_FRACTION_BITS)
@@ -134,12 +140,15 @@ def export_c(
     replace(path, header(exported).encode())
 
 
-def check_exportable(function: str, clf: Any) -> None:
-    """Raise a TypeError or NotFittedError unless `clf` is what an export takes."""
-    if not isinstance(clf, BinaryConnectClassifier):
+def check_exportable(function: str, clf: Any, kind: type) -> None:
+    """Raise a TypeError or NotFittedError unless `clf` is a fitted estimator of this kind."""
+    if not isinstance(clf, kind):
+        wanted = "BinaryConnectClassifier"
+        if kind is not BinaryConnectClassifier:
+            wanted += " or BinaryConnectRegressor"
         raise TypeError(
-            f"{function} takes a fitted BinaryConnectClassifier, got {type(clf).__name__}; of a "
-            "search give best_estimator_, of a pipeline the classifier that is its last step"
+            f"{function} takes a fitted {wanted}, got {type(clf).__name__}; of a search give "
+            "best_estimator_, of a pipeline the estimator that is its last step"
         )
     check_is_fitted(clf)
 

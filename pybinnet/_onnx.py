@@ -12,12 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pybinnet import _engine
+from pybinnet._base import BinaryConnectBase
 from pybinnet._classifier import PROBABILITY_SLOPE, BinaryConnectClassifier
 from pybinnet._export import check_exportable
 from pybinnet._features import PiecewiseLinearEncoder
 from pybinnet._files import replace
 from pybinnet._integer_ramps import INT32
 from pybinnet._model_file import Layer, Norms, Thresholds, read_model
+from pybinnet._regressor import BinaryConnectRegressor
 from pybinnet._validation import check_choice
 
 _QONNX = "qonnx.custom_op.general"
@@ -30,27 +32,28 @@ _Tensor = tuple[str, Any, tuple[int, ...]]  # name, data type, and shape of a ro
 
 
 def export_onnx(
-    clf: BinaryConnectClassifier, path: str | os.PathLike[str], *, form: str = "standard"
+    clf: BinaryConnectBase, path: str | os.PathLike[str], *, form: str = "standard"
 ) -> None:
-    """Write an ONNX model that predicts what the classifier predicts, to the bit.
+    """Write an ONNX model that predicts what the estimator predicts, to the bit.
 
     The input `X` has the columns that `predict` takes, shape (n_rows, n_features), as uint8 if the
-    classifier was fitted on uint8 data and otherwise as double. Cast others to that:
+    estimator was fitted on uint8 data and otherwise as double. Cast others to that:
     ``X.astype(float)``. It is not checked as `predict` does: let it be finite. The outputs are
 
-    - `label`, shape (n_rows,): what `predict` returns, as strings, or as int64 if labels are
-      numbers or Booleans;
+    - `label` of a classifier, shape (n_rows,) or (n_rows, n_outputs): what `predict` returns, as
+      strings, or as int64 if labels are numbers or Booleans;
+    - `value` of a regressor, likewise, double: what `predict` returns;
     - `scores`, shape (n_rows, n_classes), int32: the network's integer scores, of which 8192 is the
       margin 1;
-    - `probabilities`, shape (n_rows, n_classes), double: what `predict_proba` returns, but for
-      the last bits, as another exponential function makes them.
+    - `probabilities` of a classifier, shape (n_rows, n_classes), double: what `predict_proba`
+      returns, but for the last bits, as another exponential function makes them.
 
-    Labels and scores are equal on every row: features are made by the same single operations in
-    double, and all that follows is exact.
+    Labels, values and scores are equal on every row: features are made by the same single
+    operations in double, and all that follows is exact.
 
     Parameters
     ----------
-    clf : BinaryConnectClassifier
+    clf : BinaryConnectClassifier or BinaryConnectRegressor
         Fitted.
     path : str or path-like
         The file. It is replaced as a whole, or, on an error, left as it was.
@@ -69,7 +72,7 @@ def export_onnx(
     ImportError
         If the package onnx is missing: ``pip install onnx``.
     TypeError
-        If `clf` is no BinaryConnectClassifier, or its labels are neither numbers nor strings.
+        If `clf` is of another type, or its labels are neither numbers nor strings.
     ValueError
         If `form` is not as said, if `model_` is damaged, if a label is beyond int64, if the model
         would be larger than the 2 GiB that ONNX allows, or if float32 is too coarse for a QONNX
@@ -104,7 +107,7 @@ def export_onnx(
     >>> bool((label == clf.predict(X)).all())
     True
     """
-    check_exportable("export_onnx", clf)
+    check_exportable("export_onnx", clf, BinaryConnectBase)
     check_choice("form", form, ("standard", "qonnx"))
     graph = _Graph()
     layers = read_model(clf.model_)
@@ -338,20 +341,55 @@ def _bipolar(graph: _Graph, x: Any) -> str:
     return graph.add("BipolarQuant", x, np.float32(1), domain=_QONNX)
 
 
-def _outcome(graph: _Graph, scores: str, clf: BinaryConnectClassifier) -> list[_Tensor]:
-    """What a classifier makes of scores: the model's outputs."""
-    labels = _labels(clf.classes_)
-    best = graph.add("ArgMax", scores, axis=1, keepdims=0)  # the first, of equal scores
-    graph.add("Gather", labels, best, axis=0, name="label")
+def _outcome(graph: _Graph, scores: str, estimator: BinaryConnectBase) -> list[_Tensor]:
+    """What an estimator makes of scores: the model's outputs."""
+    if isinstance(estimator, BinaryConnectRegressor):
+        return _numbers(graph, scores, estimator)
+    assert isinstance(estimator, BinaryConnectClassifier)
+    labels = _labels(estimator.classes_)
     slope = np.float64(PROBABILITY_SLOPE / _engine.SCORE_UNIT)
     logits = graph.add("Mul", graph.cast(scores, np.float64), slope)
-    graph.add("Softmax", logits, axis=1, name="probabilities")
     n_classes = (labels.size,)
+    if estimator._multilabel:
+        graph.cast(graph.add("Greater", scores, np.int32(0)), np.int64, name="label")
+        # onnxruntime's Sigmoid is of single precision.
+        powers = graph.add("Exp", graph.add("Mul", logits, np.float64(-2)))
+        below = graph.add("Add", powers, np.float64(1))
+        graph.add("Reciprocal", below, name="probabilities")
+    else:
+        best = graph.add("ArgMax", scores, axis=1, keepdims=0)  # the first, of equal scores
+        graph.add("Gather", labels, best, axis=0, name="label")
+        graph.add("Softmax", logits, axis=1, name="probabilities")
     return [
-        ("label", labels.dtype, ()),
+        ("label", labels.dtype, n_classes if estimator._multilabel else ()),
         ("scores", np.int32, n_classes),
         ("probabilities", np.float64, n_classes),
     ]
+
+
+def _numbers(graph: _Graph, scores: str, reg: BinaryConnectRegressor) -> list[_Tensor]:
+    """The sums that `predict` makes of the ramps' shares, in its order."""
+    half = graph.add("Div", graph.cast(scores, np.float64), np.float64(2 * _engine.SCORE_UNIT))
+    shares = graph.add("Add", half, np.float64(0.5))
+    shares = graph.add("Min", graph.add("Max", shares, np.float64(0)), np.float64(1))
+    columns, first = [], 0
+    for edges in reg.target_edges_:
+        ramps = np.arange(first, first + edges.size - 1)
+        first += ramps.size
+        if not ramps.size:  # a constant: nothing of a ramp
+            ramps, edges = np.array([0]), np.append(edges, edges)
+        parts = graph.add("Mul", graph.add("Gather", shares, ramps, axis=1), np.diff(edges))
+        least = graph.add("Mul", graph.add("Gather", shares, ramps[:1], axis=1), np.float64(0))
+        least = graph.add("Add", least, edges[0])
+        sums = graph.add("CumSum", graph.add("Concat", least, parts, axis=1), np.int64(1))
+        columns.append(graph.add("Gather", sums, np.array([ramps.size]), axis=1))
+    shape: tuple[int, ...] = (len(columns),)
+    if reg._one_dimensional:
+        shape = ()
+        graph.add("Squeeze", columns[0], np.array([1]), name="value")
+    else:
+        graph.add("Concat", *columns, axis=1, name="value")
+    return [("value", np.float64, shape), ("scores", np.int32, (reg._n_outputs(),))]
 
 
 def _labels(classes: NDArray[Any]) -> NDArray[Any]:

@@ -368,7 +368,7 @@ def planted(library, header, pattern, replacement):
         (r"(net_model\[NET_MODEL_BYTES\] = {.*?)0x\w\w(, 0x\w\w,\n};)", r"\g<1>0x00\2", CHECKSUM),
         (r"(net_test_scores\[.*?{\n    {\n\s+)-?\d+", r"\g<1>77", MISMATCH),
         (r"(net_test_classes\[NET_N_TESTS\] = {\n\s+)\d+", r"\g<1>9", MISMATCH),
-        (r"(net_edges\[\] = {\n\s+)-?\d+", r"\g<1>-90", MISMATCH),
+        (r"(net_edges\[\] = {\n\s+)-?\d+", r"\g<1>-9000", MISMATCH),
         (r"part >> 1\);", "0);", MISMATCH),
     ],
 )
@@ -585,7 +585,7 @@ def test_device_goes_on_learning(tmp_path, library, parameters):
 
     before = clf._configuration
     net = _engine.Net(
-        64, before.units, 32, before.seed, before.class_counts, engine_method(before.method)
+        64, before.units, 32, before.seed, before.counts, engine_method(before.method)
     )
     net.restore(clf.checkpoint_)
     net.train_step(X[:20], labels, rate_exponents(clf)[1])

@@ -20,11 +20,10 @@ from sklearn.datasets import load_digits, load_iris
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 
-from pybinnet import BinaryConnectClassifier, _engine, _onnx, export_onnx
+from pybinnet import BinaryConnectClassifier, BinaryConnectRegressor, _engine, _onnx, export_onnx
 from pybinnet._onnx import _labels
 
 FORMS = ["standard", "qonnx"]
-OUTPUTS = ["label", "scores", "probabilities"]
 
 
 def small(X, y=None, **parameters):
@@ -42,7 +41,8 @@ def run_standard(path, x):
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    return dict(zip(OUTPUTS, session.run(OUTPUTS, {"X": x}), strict=True))
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, {"X": x}), strict=True))
 
 
 def run_qonnx(path, x):
@@ -66,6 +66,9 @@ def check(request, tmp_path):
         scores = _engine.predict_scores(clf.model_, clf.encoder_.transform(X))
         assert made["scores"].dtype == np.int32
         np.testing.assert_array_equal(made["scores"], scores)
+        if isinstance(clf, BinaryConnectRegressor):
+            np.testing.assert_array_equal(made["value"], clf.predict(X))
+            return onnx.load(path), made
         np.testing.assert_array_equal(made["label"], clf.predict(X))
         proba = clf.predict_proba(X)
         np.testing.assert_allclose(made["probabilities"], proba, rtol=1e-12, atol=1e-300)
@@ -90,6 +93,28 @@ def test_methods(check, weights, activation, hidden, dtype):
     )
     _, made = check(clf.fit(X.astype(dtype), y), X.astype(dtype))
     assert len(np.unique(made["label"])) > 3  # it is about something
+
+
+@pytest.mark.parametrize("n_columns", [None, 1, 3])
+def test_numbers(check, n_columns):
+    X, y = load_digits(return_X_y=True)
+    wanted = y.astype(float) if n_columns is None else np.stack([y * 0.3, y % 3, y * 0], axis=1)
+    reg = BinaryConnectRegressor((20,), max_iter=2, random_state=0)
+    _, made = check(reg.fit(X, wanted if n_columns is None else wanted[:, :n_columns]), X)
+    assert made["value"].shape == (len(X), *([] if n_columns is None else [n_columns]))
+    assert len(np.unique(made["value"])) > 100
+
+
+def test_a_constant_number(check):
+    X = np.arange(40.0).reshape(20, 2)
+    check(BinaryConnectRegressor((8,), max_iter=1, random_state=0).fit(X, np.full(20, 3.5)), X)
+
+
+def test_labels_that_do_not_exclude_each_other(check):
+    X, y = load_digits(return_X_y=True)
+    clf = BinaryConnectClassifier((20,), max_iter=2, random_state=0)
+    _, made = check(clf.fit(X, np.stack([y > 4, y % 2, y < 2], axis=1).astype(int)), X)
+    assert made["label"].shape == (len(X), 3)
 
 
 @pytest.mark.parametrize(
