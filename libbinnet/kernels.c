@@ -19,8 +19,9 @@ static unsigned features(void) {
     unsigned found = 0;
     if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE)) return 0;
     const uint64_t state = enabled_state();
+    const uint32_t popcnt = c & bit_POPCNT; /* not a part of AVX2, though each processor has both */
     if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return 0;
-    if ((state & 0x06) == 0x06 && b & bit_AVX2) found |= FEATURE_AVX2;
+    if ((state & 0x06) == 0x06 && popcnt && b & bit_AVX2) found |= FEATURE_AVX2;
     const uint32_t foundation = bit_AVX512F | bit_AVX512BW | bit_AVX512VL | bit_AVX512DQ;
     if ((state & 0xe6) == 0xe6 && (b & foundation) == foundation && c & bit_AVX512VBMI &&
         c & bit_AVX512VNNI && c & bit_AVX512VPOPCNTDQ)

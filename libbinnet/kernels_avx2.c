@@ -8,7 +8,7 @@
 #if BINNET_X86
 #include <immintrin.h>
 
-#define AVX2 BINNET_TARGET("avx2")
+#define AVX2 BINNET_TARGET("avx2,popcnt")
 
 enum { GROUP = 3, COLUMNS = 16, ROWS = 4, INDEX_BYTES = 32, TABLE_BYTES = 16 };
 /* Groups whose sums fit 16 bits: 85 · 3 · 255 < 2^16 unsigned, 85 · 3 · 127 < 2^15 with a sign. */
