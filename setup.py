@@ -2,6 +2,7 @@
 
 # SPDX-License-Identifier: BSD-3-Clause
 
+import os
 import sysconfig
 
 from setuptools import setup
@@ -18,6 +19,9 @@ class BuildExtension(build_ext):  # type: ignore[misc]
         )
         if self.compiler.compiler_type == "msvc":
             compile_args, link_args = ["/O2"], []
+            if "CC" in os.environ:  # by MSVC's own cl there are no SIMD kernels and no threads
+                self.compiler.initialize()
+                self.compiler.cc = os.environ["CC"]
         for extension in self.extensions:
             extension.extra_compile_args += compile_args
             extension.extra_link_args += link_args

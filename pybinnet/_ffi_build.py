@@ -30,6 +30,7 @@ def make_ffi() -> FFI:
         include_dirs=["include", "pybinnet"],
         depends=[
             *HEADERS,
+            "pybinnet/_threads.h",
             "libbinnet/internal.h",
             "libbinnet/avx512_inline.h",
             "libbinnet/norm_inline.h",

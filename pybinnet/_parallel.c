@@ -8,11 +8,11 @@
  * SPDX-License-Identifier: BSD-3-Clause */
 #include "_parallel.h"
 
-#ifndef _WIN32
+#if defined(__GNUC__) || defined(__clang__) /* compilers with the atomic operations below */
 
-#include <pthread.h>
+#include "_threads.h"
+
 #include <stdlib.h>
-#include <unistd.h>
 
 /* 40 to 200 µs, by the processor: longer than the serial work between two products, so that threads
  * seldom sleep. */
@@ -32,13 +32,13 @@ typedef struct share {
 } share;
 
 struct pybinnet_pool {
-    pthread_mutex_t lock;
-    pthread_cond_t wake;     /* workers: there are tasks, or it is over */
-    pthread_cond_t finished; /* caller: the last task is done */
-    pid_t owner;
+    mutex lock;
+    condition wake;     /* workers: there are tasks, or it is over */
+    condition finished; /* caller: the last task is done */
+    long owner;         /* process */
     uint32_t n_threads;
     uint32_t n_workers;
-    pthread_t *threads;
+    thread *threads;
     /* Shared without the lock: what changes while tasks are done stands apart from what every one
      * of them reads. */
     uint32_t job;
@@ -99,9 +99,9 @@ static void work(pybinnet_pool *pool, uint32_t worker) {
     if (n_done == 0) return;
     if (__atomic_add_fetch(&pool->n_done, n_done, __ATOMIC_SEQ_CST) == LOAD(&pool->n_tasks) &&
         LOAD(&pool->caller_sleeps)) {
-        pthread_mutex_lock(&pool->lock);
-        pthread_cond_signal(&pool->finished);
-        pthread_mutex_unlock(&pool->lock);
+        mutex_lock(&pool->lock);
+        condition_wake_one(&pool->finished);
+        mutex_unlock(&pool->lock);
     }
 }
 
@@ -110,7 +110,7 @@ typedef struct start {
     uint32_t worker;
 } start;
 
-static void *serve(void *argument) {
+static thread_result THREAD_CALL serve(void *argument) {
     const start s = *(start *)argument;
     pybinnet_pool *pool = s.pool;
     uint32_t job = 0; /* the last one served */
@@ -119,14 +119,14 @@ static void *serve(void *argument) {
         for (int i = 0; i < SPINS && LOAD(&pool->job) == job && !LOAD(&pool->stop); ++i)
             pause_briefly();
         if (LOAD(&pool->job) == job) {
-            pthread_mutex_lock(&pool->lock);
+            mutex_lock(&pool->lock);
             __atomic_add_fetch(&pool->n_sleeping, 1, __ATOMIC_SEQ_CST);
             while (LOAD(&pool->job) == job && !LOAD(&pool->stop))
-                pthread_cond_wait(&pool->wake, &pool->lock);
+                condition_wait(&pool->wake, &pool->lock);
             __atomic_sub_fetch(&pool->n_sleeping, 1, __ATOMIC_SEQ_CST);
-            pthread_mutex_unlock(&pool->lock);
+            mutex_unlock(&pool->lock);
         }
-        if (LOAD(&pool->stop)) return NULL;
+        if (LOAD(&pool->stop)) return 0;
         job = LOAD(&pool->job);
         work(pool, s.worker);
     }
@@ -136,7 +136,7 @@ void pybinnet_pool_run(void *handle, uint32_t n_workers, uint32_t n_tasks, binne
                        void *context) {
     pybinnet_pool *pool = handle;
     (void)n_workers;
-    if (n_tasks == 1 || pool->owner != getpid()) { /* threads do not survive a fork */
+    if (n_tasks == 1 || pool->owner != process_id()) { /* threads do not survive a fork */
         for (uint32_t t = 0; t < n_tasks; ++t) task(context, t, 0);
         return;
     }
@@ -152,31 +152,31 @@ void pybinnet_pool_run(void *handle, uint32_t n_workers, uint32_t n_tasks, binne
         STORE(&pool->shares[w].ticket, job << 32 | first_task(pool, n_tasks, w));
     STORE(&pool->job, (uint32_t)job);
     if (LOAD(&pool->n_sleeping)) {
-        pthread_mutex_lock(&pool->lock);
-        pthread_cond_broadcast(&pool->wake);
-        pthread_mutex_unlock(&pool->lock);
+        mutex_lock(&pool->lock);
+        condition_wake_all(&pool->wake);
+        mutex_unlock(&pool->lock);
     }
     work(pool, 0);
     for (int i = 0; i < SPINS && LOAD(&pool->n_done) < n_tasks; ++i) pause_briefly();
     if (LOAD(&pool->n_done) < n_tasks) {
-        pthread_mutex_lock(&pool->lock);
+        mutex_lock(&pool->lock);
         STORE(&pool->caller_sleeps, 1);
-        while (LOAD(&pool->n_done) < n_tasks) pthread_cond_wait(&pool->finished, &pool->lock);
+        while (LOAD(&pool->n_done) < n_tasks) condition_wait(&pool->finished, &pool->lock);
         STORE(&pool->caller_sleeps, 0);
-        pthread_mutex_unlock(&pool->lock);
+        mutex_unlock(&pool->lock);
     }
 }
 
 void pybinnet_pool_free(pybinnet_pool *pool) {
-    if (!pool || pool->owner != getpid()) return; /* a child has no thread to end */
-    pthread_mutex_lock(&pool->lock);
+    if (!pool || pool->owner != process_id()) return; /* a child has no thread to end */
+    mutex_lock(&pool->lock);
     STORE(&pool->stop, 1);
-    pthread_cond_broadcast(&pool->wake);
-    pthread_mutex_unlock(&pool->lock);
-    for (uint32_t i = 0; i < pool->n_threads; ++i) pthread_join(pool->threads[i], NULL);
-    pthread_cond_destroy(&pool->wake);
-    pthread_cond_destroy(&pool->finished);
-    pthread_mutex_destroy(&pool->lock);
+    condition_wake_all(&pool->wake);
+    mutex_unlock(&pool->lock);
+    for (uint32_t i = 0; i < pool->n_threads; ++i) thread_join(pool->threads[i]);
+    condition_free(&pool->wake);
+    condition_free(&pool->finished);
+    mutex_free(&pool->lock);
     free(pool->threads);
     free(pool);
 }
@@ -191,17 +191,17 @@ pybinnet_pool *pybinnet_pool_new(uint32_t n_workers) {
         return NULL;
     }
     pool->n_workers = n_workers;
-    pool->owner = getpid();
-    pthread_mutex_init(&pool->lock, NULL);
-    pthread_cond_init(&pool->wake, NULL);
-    pthread_cond_init(&pool->finished, NULL);
+    pool->owner = process_id();
+    mutex_init(&pool->lock);
+    condition_init(&pool->wake);
+    condition_init(&pool->finished);
     while (pool->n_threads + 1 < n_workers) {
         start *s = malloc(sizeof *s);
         if (s) {
             s->pool = pool;
             s->worker = pool->n_threads + 1;
         }
-        if (!s || pthread_create(&pool->threads[pool->n_threads], NULL, serve, s) != 0) {
+        if (!s || !thread_start(&pool->threads[pool->n_threads], serve, s)) {
             free(s);
             break; /* fewer threads compute the same */
         }
@@ -212,7 +212,7 @@ pybinnet_pool *pybinnet_pool_new(uint32_t n_workers) {
 
 int pybinnet_has_threads(void) { return 1; }
 
-#else /* no POSIX threads: the calling thread does all */
+#else /* such as MSVC's own: the calling thread does all */
 
 void pybinnet_pool_run(void *pool, uint32_t n_workers, uint32_t n_tasks, binnet_task task,
                        void *context) {

@@ -1,6 +1,6 @@
 #!/bin/bash
-# The C tests on other processors than this one, built with the files in cross/ and run by QEMU. A
-# missing tool is a SKIP and, with STRICT=1, an error.
+# The C tests on other processors and systems than this one, built with the files in cross/ and run
+# by QEMU, on Windows by wine. A missing tool is a SKIP and, with STRICT=1, an error.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 failed=0
@@ -29,10 +29,12 @@ try() {
 }
 
 mkdir -p build/cross
+export ZIG_GLOBAL_CACHE_DIR=$PWD/build/zig WINEPREFIX=$PWD/build/wine WINEDEBUG=-all
 try aarch64 aarch64-linux-gnu-gcc qemu-aarch64 aarch64
 try aarch64-dotprod aarch64-linux-gnu-gcc qemu-aarch64 aarch64 dotprod
 try s390x s390x-linux-gnu-gcc qemu-s390x s390x
 try cortex-m0 arm-none-eabi-gcc qemu-system-arm cortex-m0
 try cortex-m4 arm-none-eabi-gcc qemu-system-arm cortex-m4
 try rv32 riscv64-unknown-elf-gcc qemu-system-riscv32 rv32
+try windows python-zig wine windows
 exit $failed

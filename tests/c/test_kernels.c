@@ -6,8 +6,12 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#ifdef _WIN32
+#include <windows.h>
+#else
 #include <sys/mman.h>
 #include <unistd.h>
+#endif
 
 static binnet_rng stream;
 static uint32_t drawn;
@@ -18,6 +22,41 @@ static uint32_t draw(uint32_t below) {
     return binnet_get32(bytes) % below;
 }
 
+#ifdef _WIN32
+static size_t page_size(void) {
+    SYSTEM_INFO system;
+    GetSystemInfo(&system);
+    return system.dwPageSize;
+}
+
+static uint8_t *map_pages(size_t n_bytes) {
+    return VirtualAlloc(NULL, n_bytes, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
+}
+
+static int forbid_page(uint8_t *at, size_t n_bytes) {
+    DWORD before;
+    return VirtualProtect(at, n_bytes, PAGE_NOACCESS, &before);
+}
+
+static void unmap_pages(uint8_t *at, size_t n_bytes) {
+    (void)n_bytes;
+    VirtualFree(at, 0, MEM_RELEASE);
+}
+#else
+static size_t page_size(void) { return (size_t)sysconf(_SC_PAGESIZE); }
+
+static uint8_t *map_pages(size_t n_bytes) {
+    void *map = mmap(NULL, n_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return map == MAP_FAILED ? NULL : map;
+}
+
+static int forbid_page(uint8_t *at, size_t n_bytes) {
+    return mprotect(at, n_bytes, PROT_NONE) == 0;
+}
+
+static void unmap_pages(uint8_t *at, size_t n_bytes) { munmap(at, n_bytes); }
+#endif
+
 /* Memory whose last byte is followed by an inaccessible page. */
 typedef struct guarded {
     uint8_t *start, *map;
@@ -25,13 +64,13 @@ typedef struct guarded {
 } guarded;
 
 static guarded guard(size_t n_bytes) {
-    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    const size_t page = page_size();
     guarded g;
     g.n_bytes = n_bytes;
     g.map_bytes = (n_bytes + page - 1) / page * page + page;
-    g.map = mmap(NULL, g.map_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (g.map == MAP_FAILED || mprotect(g.map + g.map_bytes - page, page, PROT_NONE) != 0) {
-        perror("mmap");
+    g.map = map_pages(g.map_bytes);
+    if (!g.map || !forbid_page(g.map + g.map_bytes - page, page)) {
+        printf("no memory for %zu bytes and a guard page\n", n_bytes);
         exit(1);
     }
     g.start = g.map + g.map_bytes - page - n_bytes;
@@ -52,7 +91,7 @@ static guarded random_errors(size_t n) {
     return g;
 }
 
-static void release(guarded g) { munmap(g.map, g.map_bytes); }
+static void release(guarded g) { unmap_pages(g.map, g.map_bytes); }
 
 /* The training half of a table; NULL: of the portable one. */
 static const binnet_training *training_of(const binnet_kernels *kernels) {
