@@ -168,8 +168,9 @@ class BinaryConnectBase(BaseEstimator):  # type: ignore[misc]
             held_out = HeldOut(features[~kept], targets[~kept], y[~kept], of_rows)
             rows = rows.subset(kept)
         configuration = self._configured(features.shape[1], targets, rows, seed, warm, keep)
-        data_hash = int(hashes[rows.indices].sum()) & 2**64 - 1
-        training = Training(self, configuration, features, targets, rows, held_out, data_hash)
+        training = Training(
+            self, configuration, features, targets, rows, held_out, rows.content(hashes)
+        )
         if warm:
             training.start_from(self.checkpoint_)
         training.run()

@@ -4,8 +4,8 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -152,7 +152,7 @@ class Training:
         targets: Targets,
         rows: Rows,
         held_out: HeldOut | None = None,
-        data_hash: int = 0,
+        content: bytes = b"",
     ) -> None:
         self.params = params
         self.seed = configuration.seed
@@ -164,15 +164,15 @@ class Training:
         self.net = configuration.net(features.shape[1], params.n_jobs)
         self.n_epochs = n_epochs(params, self.n_steps)
         self.rates = rate_exponents(params)
-        self.progress = Progress(self._fingerprint(data_hash))
+        self.progress = Progress(self._fingerprint(content))
         self.checkpoint = b""
         self.model = b""
 
-    def _fingerprint(self, data_hash: int) -> str:
+    def _fingerprint(self, content: bytes) -> str:
         """Of all that the rest of a fit depends on beside its checkpoint."""
         names = ("shuffle", "early_stopping", "validation_fraction", "n_iter_no_change", "tol")
         values = [self.n_epochs, *self.rates, *(getattr(self.params, name) for name in names)]
-        return f"{data_hash:016x}{zlib.crc32(repr(values).encode()):08x}"
+        return hashlib.sha256(content + repr(values).encode()).hexdigest()
 
     def start_from(self, checkpoint: bytes) -> None:
         """Go on with the fit of a checkpoint; if that had ended, begin another with its weights."""
