@@ -237,7 +237,12 @@ class BinaryConnectBase(BaseEstimator):  # type: ignore[misc]
     # Partial fit
 
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any) -> None:
-        first = not self._has_state() or not hasattr(self, "encoder_")
+        first = not self._has_state()
+        if not first and not hasattr(self, "encoder_"):
+            raise ValueError(
+                "checkpoint_ is not enough for partial_fit, which needs the encoding and targets "
+                "of before: keep the whole estimator by joblib.dump"
+            )
         table, y, weights = self._weighted(X, y, sample_weight, reset=first, min_rows=1)
         codes = self._code(y)
         kept = np.ones(len(table), dtype=bool)
