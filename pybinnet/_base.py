@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -159,6 +160,7 @@ class BinaryConnectBase(BaseEstimator):  # type: ignore[misc]
         if not keep:
             self._fit_encoder(table, rows)
         features = self.encoder_._encode(table)
+        data_hash = self._data_hash(hashes, rows)
 
         seed = read_header(self.checkpoint_).seed if warm else self._new_seed()
         held_out = None
@@ -167,10 +169,8 @@ class BinaryConnectBase(BaseEstimator):  # type: ignore[misc]
             of_rows = None if weights is None else weights[~kept]
             held_out = HeldOut(features[~kept], targets[~kept], y[~kept], of_rows)
             rows = rows.subset(kept)
-        configuration = self._configured(features.shape[1], targets, rows, seed, warm, keep)
-        training = Training(
-            self, configuration, features, targets, rows, held_out, rows.content(hashes)
-        )
+        configuration = self._configured(features.shape[1], targets, rows, seed, warm)
+        training = Training(self, configuration, features, targets, rows, held_out, data_hash)
         if warm:
             training.start_from(self.checkpoint_)
         training.run()
@@ -211,11 +211,22 @@ class BinaryConnectBase(BaseEstimator):  # type: ignore[misc]
                 "first, or select columns"
             )
 
+    def _data_hash(self, hashes: NDArray[np.uint64], rows: Rows) -> str:
+        """Of all rows in their order, of their weights, and of what they are encoded by."""
+        parts = [hashes[rows.indices].astype("<u8")]
+        parts += [edges.astype("<f8") for edges in self.encoder_.edges_]
+        if rows.weights is not None:
+            parts.append(rows.weights.astype("<i8"))
+        digest = hashlib.blake2b(digest_size=8)
+        for part in parts:
+            digest.update(part.tobytes())
+        return digest.hexdigest()
+
     def _new_seed(self) -> int:
         return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
 
     def _configured(
-        self, n_features: int, targets: Targets, rows: Rows, seed: int, warm: bool, keep: bool
+        self, n_features: int, targets: Targets, rows: Rows, seed: int, warm: bool
     ) -> Configuration:
         units = (*hidden_sizes(self), self._n_outputs())
         counts, n_rows = spreads(targets, units[-1], rows)
@@ -230,7 +241,7 @@ class BinaryConnectBase(BaseEstimator):  # type: ignore[misc]
                 f"checkpoint_ is of a net of {header.n_features} features, and X becomes "
                 f"{n_features}; fit with the rows that it was trained on"
             )
-        before = self._configuration if keep else Configuration.of_checkpoint(header, asked)
+        before = Configuration.of_checkpoint(header, asked)
         before.refuse_others(asked, is_auto(self.batch_size))
         return before
 
@@ -240,8 +251,8 @@ class BinaryConnectBase(BaseEstimator):  # type: ignore[misc]
         first = not self._has_state()
         if not first and not hasattr(self, "encoder_"):
             raise ValueError(
-                "checkpoint_ is not enough for partial_fit, which needs the encoding and targets "
-                "of before: keep the whole estimator by joblib.dump"
+                "checkpoint_ has no encoding; partial_fit goes on with a whole estimator, such as "
+                "joblib.dump keeps, and fit with warm_start=True from checkpoint_ alone"
             )
         table, y, weights = self._weighted(X, y, sample_weight, reset=first, min_rows=1)
         codes = self._code(y)

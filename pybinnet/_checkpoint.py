@@ -27,11 +27,7 @@ class Header:
     batch_size: int
     n_features: int
     units: tuple[int, ...]
-
-    @property
-    def size(self) -> int:
-        """Bytes of the header."""
-        return _START.size + _LAYER * len(self.units)
+    scales: tuple[int, ...]  # of the outputs
 
 
 def read_header(data: bytes) -> Header:
@@ -44,7 +40,12 @@ def read_header(data: bytes) -> Header:
     if not 1 <= n_layers <= _engine.MAX_LAYERS or len(data) < _START.size + _LAYER * n_layers:
         raise ValueError("checkpoint_ is damaged: it has no header of its layers")
     words = np.frombuffer(data, "<u4", 4 * n_layers, _START.size)
-    return Header(_method(bits), seed, step, batch_size, n_features, tuple(words[1::4].tolist()))
+    units = tuple(words[1::4].tolist())
+    at = _START.size + _LAYER * n_layers
+    scales = tuple(data[at : at + units[-1]])
+    if len(scales) < units[-1]:
+        raise ValueError("checkpoint_ is damaged: it ends before the scales of its outputs")
+    return Header(_method(bits), seed, step, batch_size, n_features, units, scales)
 
 
 def _method(bits: int) -> _engine.Method:

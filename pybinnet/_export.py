@@ -182,6 +182,7 @@ def _state(clf: BinaryConnectClassifier) -> State:
         units=before.units,
         method=tuple(map(int, astuple(method))),
         class_counts=before.counts,
+        n_rows=before.n_rows,
         rate_exponents=rate_exponents(clf),
         arena_bytes=_engine.portable_net_size(
             clf.encoder_.n_features_out_, before.units, before.batch_size, method

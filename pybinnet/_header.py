@@ -147,6 +147,7 @@ class State:
     units: tuple[int, ...]
     method: tuple[int, ...]  # as binnet_method
     class_counts: NDArray[Any]
+    n_rows: int  # that they are of; 0: their sum
     rate_exponents: tuple[int, int]
     arena_bytes: int  # with the portable kernels
 
@@ -276,7 +277,7 @@ def _learning(state: State) -> str:
         + _array(f"binnet_layer name_layers[{len(state.units)}]", layers)
         + "static const binnet_config name_config = {\n"
         f"    {state.seed}u, NAME_N_FEATURES, {len(state.units)}, NAME_BATCH_SIZE, name_layers,\n"
-        f"    {{{method}}}, name_class_counts, 0, NULL, NULL}};\n"
+        f"    {{{method}}}, name_class_counts, {state.n_rows}, NULL, NULL}};\n"
         + _array("uint8_t name_checkpoint[NAME_CHECKPOINT_BYTES]", checkpoint)
     )
 

@@ -79,11 +79,6 @@ class Rows:
             return self.indices[_by_weight(self.weights, n)]
         return self.indices[np.arange(n, dtype=np.int64) * len(self) // n]
 
-    def content(self, hashes: NDArray[np.uint64]) -> bytes:
-        """What these rows hold and weigh, given the hashes of all rows."""
-        weights = b"" if self.weights is None else self.weights.astype("<i8").tobytes()
-        return hashes[self.indices].astype("<u8").tobytes() + weights
-
     def subset(self, kept: NDArray[np.bool_]) -> Rows:
         """Those of the rows that are marked, by index."""
         mask = kept[self.indices]

@@ -19,6 +19,7 @@ Targets = NDArray[Any]
 UNIT = 32
 
 _MOST = 2**31  # rows that counts may say
+_SHARES = 2**16  # rows that counts are of which stand for a variance
 
 
 def spreads(targets: Targets, n_outputs: int, rows: Rows) -> tuple[NDArray[np.uint32], int]:
@@ -38,8 +39,17 @@ def spreads(targets: Targets, n_outputs: int, rows: Rows) -> tuple[NDArray[np.ui
     for column in taken.T.astype(np.int64):
         mean, square = int(weights @ column), int(weights @ column**2)
         variance = (square * total - mean * mean) / (UNIT * total) ** 2
-        shares.append(round(2**15 * (1 - math.sqrt(max(0.0, 1 - variance)))))
-    return np.array(shares, dtype=np.uint32), 2**16
+        shares.append(_share(variance))
+    return np.array(shares, dtype=np.uint32), _SHARES
+
+
+def spreads_of(scales: tuple[int, ...]) -> tuple[NDArray[np.uint32], int]:
+    """Counts, and the rows they are of, that give the outputs these scales, 2 to 48."""
+    return np.array([_share((scale / 48) ** 2) for scale in scales], dtype=np.uint32), _SHARES
+
+
+def _share(variance: float) -> int:
+    return round(_SHARES / 2 * (1 - math.sqrt(max(0.0, 1 - variance))))
 
 
 def mean_loss(scores: NDArray[np.int32], targets: Targets, weights: NDArray[Any] | None) -> float:

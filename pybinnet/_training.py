@@ -4,8 +4,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import warnings
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +19,7 @@ from pybinnet._callbacks import EpochInfo
 from pybinnet._checkpoint import Header, Progress, append_progress, split_progress
 from pybinnet._parameters import CHOICES, engine_method, n_epochs, rate_exponents
 from pybinnet._rows import Rows
-from pybinnet._targets import Targets, mean_loss
+from pybinnet._targets import Targets, mean_loss, spreads_of
 
 CALIBRATION_ROWS = 8192  # training rows that measure the statistics before each deployment
 
@@ -49,7 +49,8 @@ class Configuration:
         for name in ("dropout", "input_dropout"):  # they are rounded in it
             same = getattr(ours, name) == getattr(wanted, name)
             method[name] = asked.method[name] if same else getattr(ours, name) / 256
-        return cls(header.seed, header.units, method, header.batch_size, asked.counts, asked.n_rows)
+        spreads = spreads_of(header.scales)
+        return cls(header.seed, header.units, method, header.batch_size, *spreads)
 
     def refuse_others(self, asked: Configuration, any_batch_size: bool) -> None:
         """Raise a ValueError if a warm start asks for another net."""
@@ -152,7 +153,7 @@ class Training:
         targets: Targets,
         rows: Rows,
         held_out: HeldOut | None = None,
-        content: bytes = b"",
+        data_hash: str = "",
     ) -> None:
         self.params = params
         self.seed = configuration.seed
@@ -164,15 +165,15 @@ class Training:
         self.net = configuration.net(features.shape[1], params.n_jobs)
         self.n_epochs = n_epochs(params, self.n_steps)
         self.rates = rate_exponents(params)
-        self.progress = Progress(self._fingerprint(content))
+        self.progress = Progress(self._fingerprint(data_hash))
         self.checkpoint = b""
         self.model = b""
 
-    def _fingerprint(self, content: bytes) -> str:
+    def _fingerprint(self, data_hash: str) -> str:
         """Of all that the rest of a fit depends on beside its checkpoint."""
         names = ("shuffle", "early_stopping", "validation_fraction", "n_iter_no_change", "tol")
         values = [self.n_epochs, *self.rates, *(getattr(self.params, name) for name in names)]
-        return hashlib.sha256(content + repr(values).encode()).hexdigest()
+        return f"{data_hash}{zlib.crc32(repr(values).encode()):08x}"
 
     def start_from(self, checkpoint: bytes) -> None:
         """Go on with the fit of a checkpoint; if that had ended, begin another with its weights."""

@@ -564,11 +564,13 @@ int32_t learn(const uint8_t *x, const uint16_t *labels, uint32_t n_rows, uint8_t
     "parameters",
     [{}, {"weights": "ternary", "solver": "adamax", "dropout": 0.3, "hidden_layer_sizes": (9, 7)}],
 )
-def test_device_goes_on_learning(tmp_path, library, parameters):
+@pytest.mark.parametrize("several_labels", [False, True])
+def test_device_goes_on_learning(tmp_path, library, parameters, several_labels):
     X, y = load_digits(return_X_y=True)
     X, y = (X[:200] * 15).astype(np.uint8), y[:200]
     values = {"hidden_layer_sizes": (12,), "max_iter": 2, "batch_size": 32, "random_state": 3}
-    clf = BinaryConnectClassifier(**values | parameters).fit(X, y)
+    wanted = y[:, np.newaxis] > np.arange(10) if several_labels else y
+    clf = BinaryConnectClassifier(**values | parameters).fit(X, wanted)
     export_c(clf, tmp_path / "net.h", checkpoint=True)
     (tmp_path / "learner.c").write_text(LEARNER)
     built = tmp_path / "learner.so"
@@ -585,13 +587,19 @@ def test_device_goes_on_learning(tmp_path, library, parameters):
 
     before = clf._configuration
     net = _engine.Net(
-        64, before.units, 32, before.seed, before.counts, engine_method(before.method)
+        64,
+        before.units,
+        32,
+        before.seed,
+        before.counts,
+        engine_method(before.method),
+        n_rows=before.n_rows,
     )
     net.restore(clf.checkpoint_)
     net.train_step(X[:20], labels, rate_exponents(clf)[1])
     assert bytes(ffi.buffer(learned)) == net.checkpoint()
     clf.checkpoint_ = bytes(ffi.buffer(learned))  # and back
-    clf.set_params(warm_start=True).fit(X, y)
+    clf.set_params(warm_start=True).fit(X, wanted)
     assert int.from_bytes(clf.checkpoint_[32:36], "little") == 2 * 2 * 7 + 1  # steps
 
 
