@@ -156,6 +156,11 @@ class BinaryConnectBase(BaseEstimator):  # type: ignore[misc]
         codes = self._code(y)
         hashes = row_hashes(table, codes.reshape(len(codes), -1))
         rows = order_rows(hashes, weights, self.shuffle)
+        if len(rows) < 2:
+            raise ValueError(
+                "the weights leave 1 row to train on, and 2 or more are needed; weights below a "
+                "millionth of the largest count as zero"
+            )
         targets = self._set_targets(codes, rows, keep)
         if not keep:
             self._fit_encoder(table, rows)

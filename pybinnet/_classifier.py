@@ -19,7 +19,7 @@ from sklearn.utils.validation import column_or_1d, validate_data
 from pybinnet import _engine
 from pybinnet._base import BinaryConnectBase
 from pybinnet._callbacks import EpochInfo
-from pybinnet._parameters import check_parameters
+from pybinnet._parameters import check_class_weight, check_parameters
 from pybinnet._rows import Rows
 from pybinnet._targets import UNIT, Targets
 from pybinnet._validation import demand, unchanged_on_error
@@ -337,6 +337,7 @@ class BinaryConnectClassifier(ClassifierMixin, BinaryConnectBase):  # type: igno
             If a parameter or the data is not as documented. The estimator is left as it was.
         """
         check_parameters(self)
+        check_class_weight(self.class_weight)
         if isinstance(self.class_weight, str):
             raise ValueError(
                 f"class_weight={self.class_weight!r} needs all rows, which partial_fit never has; "
@@ -449,8 +450,14 @@ class BinaryConnectClassifier(ClassifierMixin, BinaryConnectBase):  # type: igno
     def _weigh(
         self, y: NDArray[Any], weights: NDArray[np.float64] | None
     ) -> NDArray[np.float64] | None:
+        check_class_weight(self.class_weight)
         if self.class_weight is None:
             return weights
+        if y.ndim == 2 and isinstance(self.class_weight, dict):
+            raise ValueError(
+                f"class_weight={self.class_weight!r} is of classes that exclude each other, and y "
+                "has columns of labels that do not; use 'balanced', or sample_weight"
+            )
         of_classes: NDArray[np.float64] = compute_sample_weight(self.class_weight, y)
         return of_classes if weights is None else weights * of_classes
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from numbers import Integral, Real
 from typing import Any
 
@@ -89,6 +90,18 @@ def check_parameters(params: Any) -> None:
     for callback in params.callbacks or ():
         if not callable(callback):
             raise TypeError(f"callbacks holds {callback!r}, which cannot be called")
+
+
+def check_class_weight(value: Any) -> None:
+    """Likewise of `class_weight`, which only classifiers have."""
+    if value is None or (isinstance(value, str) and value == "balanced"):
+        return
+    if not isinstance(value, dict):
+        raise ValueError(
+            f"class_weight={value!r} is unknown; use a dict of weights by label, 'balanced' or None"
+        )
+    for label, weight in value.items():
+        check_number(f"class_weight[{label!r}]", weight, Real, 0, sys.float_info.max)
 
 
 def hidden_sizes(params: Any) -> tuple[int, ...]:

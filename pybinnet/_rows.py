@@ -109,7 +109,8 @@ def order_rows(
         return Rows(indices)
     indices = indices[weights[indices] > 0]
     ordered = weights[indices]
-    if (ordered == np.floor(ordered)).all() and ordered.mean() <= _MOST_COPIES:
+    most = _MOST_COPIES * len(ordered)
+    if (ordered == np.floor(ordered)).all() and np.minimum(ordered, most + 1).sum() <= most:
         return Rows(np.repeat(indices, ordered.astype(np.int64)))
     scaled = np.rint(ordered / ordered.max() * 2.0**_WEIGHT_BITS).astype(np.int64)
     return Rows(indices[scaled > 0], scaled[scaled > 0])
