@@ -46,6 +46,7 @@ class BinaryConnectBase(BaseEstimator):  # type: ignore[misc]
     validation_scores_: Sequence[float | None] | None
     validation_loss_curve_: Sequence[float | None] | None
     checkpoint_: bytes
+    _least_judged = 1  # validation rows of which there is a score
     _configuration: Configuration
     _model: bytes | None
     _stream: Stream
@@ -170,7 +171,7 @@ class BinaryConnectBase(BaseEstimator):  # type: ignore[misc]
         seed = read_header(self.checkpoint_).seed if warm else self._new_seed()
         held_out = None
         if self.early_stopping:
-            kept = _kept_rows(rows, targets, self._n_outputs(), self.validation_fraction, seed)
+            kept = self._kept_rows(hashes, rows, targets, seed)
             of_rows = None if weights is None else weights[~kept]
             held_out = HeldOut(features[~kept], targets[~kept], y[~kept], of_rows)
             rows = rows.subset(kept)
@@ -206,6 +207,30 @@ class BinaryConnectBase(BaseEstimator):  # type: ignore[misc]
         if not positive.any():
             raise ValueError("all weights are zero; at least one row must have a positive weight")
         return table[positive], y[positive], weights[positive]
+
+    def _kept_rows(
+        self, hashes: NDArray[np.uint64], rows: Rows, targets: Targets, seed: int
+    ) -> NDArray[np.bool_]:
+        """Mark the rows to train on; the others are for validation, of each class if it has enough.
+
+        Rows that are equal stay together: else training would know some of the validation rows.
+        """
+        _, firsts = np.unique(hashes[rows.indices], return_index=True)
+        distinct = rows.indices[np.sort(firsts)]
+        n_held = max(self._least_judged, math.ceil(self.validation_fraction * len(distinct)))
+        n_kept = len(distinct) - n_held
+        if n_kept < 2:
+            raise ValueError(
+                f"early_stopping=True with validation_fraction={self.validation_fraction} leaves "
+                f"{n_kept} of {len(distinct)} different rows to train on; 2 or more are needed"
+            )
+        by_class = None
+        if targets.ndim == 1 and min(n_held, n_kept) >= self._n_outputs():
+            labels = targets[distinct]
+            enough = np.bincount(labels, minlength=self._n_outputs()).min() >= 2
+            by_class = labels if enough else None
+        _, held = train_test_split(distinct, test_size=n_held, random_state=seed, stratify=by_class)
+        return ~np.isin(hashes, hashes[held])
 
     def _fit_encoder(self, table: NDArray[Any], rows: Rows) -> None:
         self.encoder_ = PiecewiseLinearEncoder().fit(table[rows.sample(ENCODED_ROWS)])
@@ -274,7 +299,8 @@ class BinaryConnectBase(BaseEstimator):  # type: ignore[misc]
         targets = self._set_targets(codes, rows, keep=not first)
         if first:
             self._begin_stream(table, targets, rows)
-        if not len(rows) or self._stream.n_no_change >= self.n_iter_no_change:
+        stopped = self.early_stopping and self._stream.n_no_change >= self.n_iter_no_change
+        if stopped or not len(rows):
             return
         features = self.encoder_._encode(table)
         held_out = None
@@ -315,7 +341,7 @@ class BinaryConnectBase(BaseEstimator):  # type: ignore[misc]
         if held_out is not None:
             stream = stream.hold_out(held_out)
             stream, score, validation_loss = stream.judge(stream.deploy(net, seed), self)
-            model = stream.best_model
+            model = stream.best_model or None
             self.validation_scores_ = [*(self.validation_scores_ or ()), score]
             self.validation_loss_curve_ = [*(self.validation_loss_curve_ or ()), validation_loss]
         self._stream = stream
@@ -371,25 +397,3 @@ class BinaryConnectBase(BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self)
         features = self.encoder_._encode(validate_data(self, X, reset=False))
         return _engine.predict_scores(self.model_, features)
-
-
-def _kept_rows(
-    rows: Rows, targets: Targets, n_outputs: int, fraction: float, seed: int
-) -> NDArray[np.bool_]:
-    """Mark the rows to train on; the others are for validation, of each class if it has enough."""
-    distinct = rows.indices[np.append(True, rows.indices[1:] != rows.indices[:-1])]
-    n_held = math.ceil(fraction * len(distinct))
-    n_kept = len(distinct) - n_held
-    if n_kept < 2:
-        raise ValueError(
-            f"early_stopping=True with validation_fraction={fraction} leaves "
-            f"{n_kept} of {len(distinct)} rows to train on; 2 or more are needed"
-        )
-    by_class = None
-    if targets.ndim == 1 and min(n_held, n_kept) >= n_outputs:
-        labels = targets[distinct]
-        by_class = labels if np.bincount(labels, minlength=n_outputs).min() >= 2 else None
-    _, held = train_test_split(distinct, test_size=n_held, random_state=seed, stratify=by_class)
-    kept = np.ones(len(targets), dtype=bool)
-    kept[held] = False
-    return kept

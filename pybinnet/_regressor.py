@@ -77,6 +77,7 @@ validation_scores_, validation_loss_curve_, model_, checkpoint_ : as in `BinaryC
     """
 
     target_edges_: list[NDArray[np.float64]]
+    _least_judged = 2  # R² is of a variance
     _one_dimensional: bool
 
     def fit(

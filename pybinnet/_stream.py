@@ -43,7 +43,7 @@ class Stream:
 
     def judge(self, model: bytes, params: Any) -> tuple[Stream, float | None, float | None]:
         """Compare a deployed network with the best; return its score and loss too."""
-        if self.held_out is None or not len(self.held_out.y):
+        if self.held_out is None or len(self.held_out.y) < params._least_judged:
             return self, None, None
         score, loss = self.held_out.judge(model, params)
         if self.best_model:  # the rows have changed since

@@ -307,7 +307,7 @@ def test_order_of_the_rows_does_not_spoil_the_statistics(digits):
 
 
 def test_early_stopping_of_few_rows():
-    with pytest.raises(ValueError, match="leaves 1 of 2 rows to train on"):
+    with pytest.raises(ValueError, match="leaves 1 of 2 different rows to train on"):
         small(early_stopping=True).fit([[0.0], [1.0]], [0, 1])
     X, y = np.arange(10.0)[:, None], np.arange(10) % 3
     small(early_stopping=True, validation_fraction=0.8).fit(X, y)
@@ -448,7 +448,7 @@ X2, Y2 = np.arange(40.0).reshape(20, 2), np.arange(20) % 2
         (
             {"early_stopping": True, "validation_fraction": 0.99},
             ValueError,
-            "early_stopping=True with validation_fraction=0.99 leaves 0 of 20 rows to train on",
+            "validation_fraction=0.99 leaves 0 of 20 different rows to train on",
         ),
     ],
 )
