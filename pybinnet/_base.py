@@ -245,6 +245,7 @@ class BinaryConnectBase(BaseEstimator):  # type: ignore[misc]
         """Of all rows in their order, of their weights, and of what they are encoded by."""
         parts = [hashes[rows.indices].astype("<u8")]
         parts += [edges.astype("<f8") for edges in self.encoder_.edges_]
+        parts.append(np.array(self.encoder_.spans_, dtype="<i8"))
         if rows.weights is not None:
             parts.append(rows.weights.astype("<i8"))
         digest = hashlib.blake2b(digest_size=8)

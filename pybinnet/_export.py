@@ -61,7 +61,7 @@ def export_c(
         was fitted on, 0 is right.
     X_test : array-like of shape (n_tests, n_features), default=None
         Rows that ``name_selftest`` predicts: multiples of ``2**-fraction_bits``. By default eight
-        random ones; of integers the extremes and up to 16, so that all ramps are met.
+        random ones; of int32 the extremes and up to 31, so that all ramps are met.
     checkpoint : bool, default=False
         Whether to add `checkpoint_` and its configuration, from which the device can go on
         learning as if it had begun there (``name_config``, ``name_checkpoint``). Of the classifier
@@ -214,16 +214,17 @@ def _random_bytes(n_inputs: int) -> NDArray[np.uint8]:
 
 
 def _rows_on(ramps: IntegerRamps) -> NDArray[np.int32]:
-    """The two extremes, and random rows, the same each time, that meet all ramps of each column."""
+    """The two extremes, and random rows, the same each time, in all intervals of each column."""
     random = np.random.default_rng(0)
-    inputs = np.zeros((max(_TEST_ROWS, 2 + max(ramps.n_ramps)), len(ramps.n_ramps)), np.int64)
+    n_intervals = [n - span + 1 for n, span in zip(ramps.n_ramps, ramps.spans, strict=True)]
+    inputs = np.zeros((max(_TEST_ROWS, 2 + max(n_intervals)), len(n_intervals)), np.int64)
     inputs[:2] = [[INT32.min], [INT32.max]]
     first = 0
-    for column, n_ramps in enumerate(ramps.n_ramps):
-        if n_ramps == 0:
+    for column, n in enumerate(n_intervals):
+        if n == 0:
             continue
-        edge = first + random.permutation(np.arange(len(inputs) - 2) % n_ramps)
+        edge = first + random.permutation(np.arange(len(inputs) - 2) % n)
         between = random.integers(ramps.edges[edge], ramps.edges[edge + 1], endpoint=True)
         inputs[2:, column] = between >> ramps.edge_bits
-        first += n_ramps + 1
+        first += n + 1
     return inputs.clip(INT32.min, INT32.max).astype(np.int32)

@@ -18,7 +18,7 @@ from pybinnet._validation import unchanged_on_error
 _MAX_ROWS = 100_000  # rows that the edges are placed by
 MAX_ABS = np.finfo(np.float64).max / 4  # so that differences of edges are finite
 _BLOCK = 1 << 16  # outputs computed at a time: 512 KiB of float64
-_AUTO_RAMPS = (16, 8, 4, 2)
+_AUTO_RAMPS = (31, 15, 7, 3)
 _AUTO_WIDTH = 512
 
 
@@ -26,21 +26,26 @@ class PiecewiseLinearEncoder(TransformerMixin, BaseEstimator):  # type: ignore[m
     """Spread each column over several ``uint8`` ramps between its quantiles.
 
     A network with weights of -1 and +1 cannot scale a feature, and its inputs are bytes. So every
-    column becomes several ramps: ramp `t` rises linearly from 0 at edge `t` to 255 at edge `t + 1`
-    and is constant outside. The edges are quantiles of the training data, so that about as many
-    training rows lie on each ramp. ``uint8`` data (images) needs no encoding and passes unchanged.
+    column becomes several ramps: each rises linearly from 0 at one edge to 255 at another and is
+    constant outside. A column of few values has a ramp between each two neighbours. A column of
+    many has ramps that overlap, each half as long as the column. Its edges are quantiles of the
+    training data, so that about as many training rows lie between each two. ``uint8`` data (images)
+    needs no encoding and passes unchanged.
 
     Parameters
     ----------
     n_ramps : int or "auto", default="auto"
-        The most ramps that a column may become. A column with `k` distinct values never needs more
-        than `k - 1`. "auto" takes the first of 16, 8, 4 and 2 that gives at most 512 outputs in
-        all, or else 2.
+        The most ramps that a column may become. "auto" takes the first of 31, 15, 7 and 3 that
+        gives at most 512 outputs in all, or else 3.
 
     Attributes
     ----------
     edges_ : list of ndarray of float64
-        The increasing edges of each column, one more than it has ramps. Empty for ``uint8`` data.
+        The increasing edges of each column. Empty for ``uint8`` data.
+
+    spans_ : list of int
+        How many intervals between edges a ramp of each column covers: 1 if it has few values, or
+        else about half of them. Empty for ``uint8`` data.
 
     identity_ : bool
         Whether `fit` was given ``uint8`` data, which passes unchanged.
@@ -61,12 +66,18 @@ class PiecewiseLinearEncoder(TransformerMixin, BaseEstimator):  # type: ignore[m
 
     Notes
     -----
-    **Placing the edges.** `n_ramps + 1` training values are taken at equal distances of rank, at
-    the ranks ``(t + 1/2) / (n_ramps + 1)``. A value shared by so many rows that it would be taken
-    twice counts as only just enough rows to be taken once, so ties cost no ramps, and a column of
-    few distinct values has exactly one ramp between each two neighbours. The outer edges then move
+    **The ramps.** A column with at most `n_ramps + 1` distinct values has them all as edges and a
+    ramp between each two neighbours, so that a code of a category can have any weight. A column
+    with more has ``m = 2 * (n_ramps + 1) // 3`` intervals between `m + 1` edges, and its ramps
+    cover ``s = n_ramps + 1 - m`` of them: such short ones as between neighbours would show the
+    network steps, which it learns by heart. Ramp `t` rises from edge ``max(0, t + 1 - s)`` to edge
+    ``min(m, t + 1)``, and there are ``m + s - 1``; with ``s = 1`` that is between neighbours.
+
+    **Placing the edges.** They are training values at equal distances of rank, at the ranks
+    ``(t + 1/2) / (m + 1)``. A value shared by so many rows that it would be taken twice counts as
+    only just enough rows to be taken once, so ties cost no edges. The outer edges then move
     out to the smallest and largest training value, but each by no more than half the distance
-    between them: outliers beyond that are clipped, and cannot squash the ramp they are on.
+    between them: outliers beyond that are clipped, and cannot squash the ramps they are on.
 
     **Columns without information.** A constant column has no ramps, thus no outputs. If all columns
     are constant, there is one output, which is 0.
@@ -94,8 +105,8 @@ class PiecewiseLinearEncoder(TransformerMixin, BaseEstimator):  # type: ignore[m
     >>> from pybinnet import PiecewiseLinearEncoder
     >>> X = np.array([[0.0], [1.0], [5.0]])
     >>> encoder = PiecewiseLinearEncoder().fit(X)
-    >>> encoder.edges_
-    [array([0., 1., 5.])]
+    >>> encoder.edges_, encoder.spans_
+    ([array([0., 1., 5.])], [1])
     >>> encoder.transform([[-1.0], [0.5], [1.0], [2.0], [9.0]])
     array([[  0,   0],
            [128,   0],
@@ -135,6 +146,7 @@ class PiecewiseLinearEncoder(TransformerMixin, BaseEstimator):  # type: ignore[m
         rows = self._validated(X, reset=True)
         self.identity_ = rows.dtype == np.uint8
         self.edges_: list[NDArray[np.float64]] = []
+        self.spans_: list[int] = []
         if self.identity_:
             self.n_features_out_ = rows.shape[1]
             return
@@ -144,12 +156,17 @@ class PiecewiseLinearEncoder(TransformerMixin, BaseEstimator):  # type: ignore[m
         sample = rows[sampled].T.astype(np.float64, order="C")
         np.clip(sample, -MAX_ABS, MAX_ABS, out=sample)
         sample.sort(axis=1)
+        gaps = np.count_nonzero(sample[:, 1:] != sample[:, :-1], axis=1)
         if n_ramps == "auto":
-            gaps = np.count_nonzero(sample[:, 1:] != sample[:, :-1], axis=1)
             fits = (r for r in _AUTO_RAMPS if np.minimum(gaps, r).sum() <= _AUTO_WIDTH)
             n_ramps = next(fits, _AUTO_RAMPS[-1])
-        self.edges_ = [place_edges(column, int(n_ramps) + 1) for column in sample]
-        self.n_features_out_ = max(1, sum(edges.size - 1 for edges in self.edges_))
+        n_ramps = int(n_ramps)
+        for column, n_gaps in zip(sample, gaps.tolist(), strict=True):
+            few = n_gaps <= n_ramps
+            n_intervals = n_gaps if few else 2 * (n_ramps + 1) // 3
+            self.edges_.append(place_edges(column, n_intervals + 1))
+            self.spans_.append(1 if few else n_ramps + 1 - n_intervals)
+        self.n_features_out_ = max(1, sum(self._n_ramps()))
 
     def transform(self, X: ArrayLike) -> NDArray[np.uint8]:
         """Encode rows.
@@ -184,9 +201,8 @@ class PiecewiseLinearEncoder(TransformerMixin, BaseEstimator):  # type: ignore[m
 
     def _ramps(self) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]:
         """The column of each ramp, and the two edges it is between."""
-        source = np.repeat(np.arange(len(self.edges_)), [e.size - 1 for e in self.edges_])
-        low = np.concatenate([edges[:-1] for edges in self.edges_])
-        high = np.concatenate([edges[1:] for edges in self.edges_])
+        source = np.repeat(np.arange(len(self.edges_)), self._n_ramps())
+        low, high = ramp_ends(self.edges_, self.spans_)
         return source, low, high
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray[np.object_]:
@@ -207,11 +223,16 @@ class PiecewiseLinearEncoder(TransformerMixin, BaseEstimator):  # type: ignore[m
         if not self.identity_:
             ramps = [
                 f"{name}_ramp{t}"
-                for name, edges in zip(names, self.edges_, strict=True)
-                for t in range(edges.size - 1)
+                for name, n_ramps in zip(names, self._n_ramps(), strict=True)
+                for t in range(n_ramps)
             ]
             names = np.array(ramps or [f"{names[0]}_ramp0"], dtype=object)
         return names
+
+    def _n_ramps(self) -> list[int]:
+        """How many ramps each column has become."""
+        pairs = zip(self.edges_, self.spans_, strict=True)
+        return [edges.size + span - 2 for edges, span in pairs]
 
     def _validated(self, X: ArrayLike, reset: bool) -> NDArray[Any]:
         with np.errstate(invalid="ignore"):  # its first look for NaN is a sum, which may overflow
@@ -222,6 +243,17 @@ class PiecewiseLinearEncoder(TransformerMixin, BaseEstimator):  # type: ignore[m
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+
+def ramp_ends(columns: list[NDArray[Any]], spans: list[int]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The edges where each ramp begins and ends, of columns of edges and their spans."""
+    low, high = [], []
+    for edges, span in zip(columns, spans, strict=True):
+        last = edges.size - 1
+        ends = np.arange(1, last + span)
+        low.append(edges[np.maximum(ends - span, 0)])
+        high.append(edges[np.minimum(ends, last)])
+    return np.concatenate(low), np.concatenate(high)
 
 
 def spread(x: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64]) -> None:

@@ -47,12 +47,17 @@ static inline uint8_t name_ramp(int64_t x, int64_t low, int64_t high) {
  * makes of the same numbers. */
 static inline void name_encode(const name_input *inputs, uint8_t *features) {
     uint8_t *feature = features;
-    const name_edge *edge = name_edges;
+    const name_edge *low = name_edges;
     for (uint32_t i = 0; i < NAME_N_INPUTS; ++i) {
         const int64_t x = inputs[i] * ((int64_t)1 << NAME_EDGE_BITS);
-        for (uint32_t n = name_n_ramps[i]; n > 0; --n, ++edge)
-            *feature++ = name_ramp(x, edge[0], edge[1]);
-        if (name_n_ramps[i] > 0) ++edge;
+        const uint32_t n_ramps = name_n_ramps[i], span = name_spans[i];
+        const name_edge *high = low + (n_ramps > 0);
+        for (uint32_t n = 1; n <= n_ramps; ++n) {
+            *feature++ = name_ramp(x, *low, *high);
+            if (n >= span) ++low;
+            if (n + span <= n_ramps) ++high;
+        }
+        if (n_ramps > 0) ++low; /* it was the last edge */
     }
 """
 
@@ -234,8 +239,10 @@ def _encoder(ramps: IntegerRamps) -> list[str]:
     edge_type = "int32_t" if fit_int32(ramps.edges) else "int64_t"
     parts = [
         f"typedef {edge_type} name_edge;\n",
-        "/* Ramps of each input; their edges, one more than ramps, or none. */\n"
+        "/* Ramps of each input; intervals between edges that a ramp covers; and the edges, of an\n"
+        " * input with n ramps of span s n - s + 2, or none. */\n"
         + _array("uint8_t name_n_ramps[NAME_N_INPUTS]", ramps.n_ramps)
+        + _array("uint8_t name_spans[NAME_N_INPUTS]", ramps.spans)
         + _array("name_edge name_edges[]", ramps.edges),
     ]
     if ramps.exceptions:

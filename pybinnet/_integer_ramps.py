@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pybinnet._features import PiecewiseLinearEncoder, spread
+from pybinnet._features import PiecewiseLinearEncoder, ramp_ends, spread
 
 INT32 = np.iinfo(np.int32)
 MAX_FRACTION_BITS = 30  # 2**30 is an int32 too
@@ -33,16 +33,18 @@ class RampException(NamedTuple):
 class IntegerRamps:
     """The ramps of a `PiecewiseLinearEncoder`, for inputs that are integers.
 
-    On a ramp between two edges, an input ``x`` becomes ``(255 * d + w // 2) // w``, where
-    ``d = (x << edge_bits) - low`` and ``w = high - low``; 255 from `high` on, else 0 up to `low`;
-    then the exceptions.
+    The ramps of a column begin and end at its edges as `PiecewiseLinearEncoder` says. On a ramp, an
+    input ``x`` becomes ``(255 * d + w // 2) // w``, where ``d = (x << edge_bits) - low`` and
+    ``w = high - low``; 255 from `high` on, else 0 up to `low`; then the exceptions.
 
     Attributes
     ----------
     n_ramps : list of int
         Ramps of each column.
+    spans : list of int
+        How many intervals between edges they cover.
     edges : ndarray of int64
-        Edges of the columns that have ramps, one after the other: one more than ramps each.
+        Edges of the columns that have ramps, one after the other: ``n_ramps - span + 2`` each.
     edge_bits : int
         An edge of 1 is an input of ``2**-edge_bits``.
     exceptions : list of RampException
@@ -50,6 +52,7 @@ class IntegerRamps:
     """
 
     n_ramps: list[int]
+    spans: list[int]
     edges: NDArray[np.int64]
     edge_bits: int
     exceptions: list[RampException]
@@ -86,39 +89,32 @@ def integer_ramps(encoder: PiecewiseLinearEncoder, fraction_bits: int) -> Intege
     UserWarning
         If integers at `fraction_bits` are too coarse for a ramp.
     """
-    n_ramps = [edges.size - 1 for edges in encoder.edges_]
+    n_ramps, spans = encoder._n_ramps(), encoder.spans_
     if not any(n_ramps):  # the encoder's one output is 0, as that of a ramp which no int32 reaches
-        return IntegerRamps([1] + n_ramps[1:], np.array([2**31, 2**31 + 1]), 0, [])
+        return IntegerRamps([1] + n_ramps[1:], spans, np.array([2**31, 2**31 + 1]), 0, [])
     _check_range(encoder, fraction_bits)
     _warn_if_coarse(encoder, fraction_bits)
 
     in_floats = [edges for edges in encoder.edges_ if edges.size > 1]
-    reached = _reached(*_ends(in_floats), 2.0**fraction_bits)
+    in_spans = [span for span, n in zip(spans, n_ramps, strict=True) if n > 0]
+    reached = _reached(*ramp_ends(in_floats, in_spans), 2.0**fraction_bits)
     candidates = []
     for edge_bits in range(_MAX_EDGE_BITS + 1):
         scale = 2.0 ** (fraction_bits + edge_bits)
         edges = [np.rint(column * scale).astype(np.int64) for column in in_floats]
         flat = np.concatenate(edges)
-        by_formula = _reached_by_formula(*_ends(edges), edge_bits)
+        by_formula = _reached_by_formula(*ramp_ends(edges, in_spans), edge_bits)
         n_bytes = flat.size * (4 if fit_int32(flat) else 8)
         n_bytes += _EXCEPTION_BYTES * int(np.abs(by_formula - reached).sum())
         candidates.append((n_bytes, edge_bits, flat, by_formula))
     _, edge_bits, flat, by_formula = min(candidates, key=lambda candidate: candidate[0])
     sources = np.repeat(np.arange(len(n_ramps)), n_ramps)
-    return IntegerRamps(n_ramps, flat, edge_bits, _exceptions(reached, by_formula, sources))
+    return IntegerRamps(n_ramps, spans, flat, edge_bits, _exceptions(reached, by_formula, sources))
 
 
 def fit_int32(values: NDArray[np.int64]) -> bool:
     """Whether all values are int32."""
     return bool(values.min() >= INT32.min and values.max() <= INT32.max)
-
-
-def _ends(columns: list[NDArray[Any]]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """The edges before and after each ramp."""
-    return (
-        np.concatenate([edges[:-1] for edges in columns]),
-        np.concatenate([edges[1:] for edges in columns]),
-    )
 
 
 def _reached(low: NDArray[np.float64], high: NDArray[np.float64], unit: float) -> NDArray[np.int64]:

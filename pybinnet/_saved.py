@@ -133,6 +133,7 @@ def _values(estimator: BinaryConnectBase) -> dict[str, Any]:
         "parameters": parameters | {"hidden_layer_sizes": hidden_sizes(estimator)},
         "n_features_in": estimator.n_features_in_,
         "edges": None if encoder.identity_ else [edges.tolist() for edges in encoder.edges_],
+        "spans": list(encoder.spans_),
     }
     if hasattr(estimator, "feature_names_in_"):
         values["feature_names_in"] = estimator.feature_names_in_.tolist()
@@ -145,6 +146,7 @@ def _values_of_c(n_features: int, n_classes: int) -> dict[str, Any]:
         "parameters": {},
         "n_features_in": n_features,
         "edges": None,
+        "spans": [],
         "classes": list(range(n_classes)),
         "dtype": "<i8",
         "multilabel": False,
@@ -157,7 +159,7 @@ def _restored(values: dict[str, Any], n_features: int, n_outputs: int) -> Any:
     if "feature_names_in" in values:
         estimator.feature_names_in_ = np.array(values["feature_names_in"], dtype=object)
         demand(estimator.feature_names_in_.shape == (estimator.n_features_in_,), "column names")
-    estimator.encoder_ = _encoder(values["edges"], estimator.n_features_in_)
+    estimator.encoder_ = _encoder(values, estimator.n_features_in_, n_features)
     demand(estimator.encoder_.n_features_out_ == n_features, "edges")
     estimator._load_saved(values)
     demand(estimator._n_outputs() == n_outputs, "outputs")
@@ -171,13 +173,16 @@ def _parameters(parameters: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _encoder(edges: Any, n_columns: Any) -> PiecewiseLinearEncoder:
+def _encoder(values: dict[str, Any], n_columns: Any, n_features: int) -> PiecewiseLinearEncoder:
+    edges, spans = values["edges"], values["spans"]
     encoder = PiecewiseLinearEncoder()
     encoder.identity_ = edges is None
     encoder.n_features_in_ = encoder.n_features_out_ = n_columns
-    encoder.edges_ = []
+    encoder.edges_, encoder.spans_ = [], []
     if edges is not None:
         encoder.edges_ = [checked_edges(of_column) for of_column in edges]
-        demand(len(encoder.edges_) == n_columns, "edges")
-        encoder.n_features_out_ = max(1, sum(e.size - 1 for e in encoder.edges_))
+        demand(len(encoder.edges_) == n_columns == len(spans), "edges")
+        demand(all(type(span) is int and 1 <= span <= n_features for span in spans), "spans")
+        encoder.spans_ = spans
+        encoder.n_features_out_ = max(1, sum(encoder._n_ramps()))
     return encoder

@@ -503,7 +503,7 @@ def test_a_failed_fit_leaves_all_as_it_was(callbacks, y, error):
 
 def test_too_many_features():
     X = np.random.RandomState(0).rand(20, 40_000)
-    with pytest.raises(ValueError, match="X becomes 80000 features, at most 65536 work"):
+    with pytest.raises(ValueError, match="X becomes 120000 features, at most 65536 work"):
         small().fit(X, Y2)
 
 

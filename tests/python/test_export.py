@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 import warnings
-from itertools import pairwise
 from pathlib import Path
 
 import golden
@@ -295,10 +294,12 @@ def test_exceptions_are_met(library, tmp_path):
 def in_integers(ramps, column, x):
     """The bytes of a column by the definition of IntegerRamps, in Python's integers."""
     first_feature = sum(ramps.n_ramps[:column])
-    start = first_feature + sum(n > 0 for n in ramps.n_ramps[:column])
-    edges = ramps.edges.tolist()[start : start + ramps.n_ramps[column] + 1]
+    sizes = [n - s + 2 if n else 0 for n, s in zip(ramps.n_ramps, ramps.spans, strict=True)]
+    edges = ramps.edges.tolist()[sum(sizes[:column]) : sum(sizes[: column + 1])]
+    overlap = ramps.spans[column] - 1
+    begins, ends = edges[:1] * overlap + edges[:-1], edges[1:] + edges[-1:] * overlap
     made = []
-    for low, high in pairwise(edges):
+    for low, high in zip(begins, ends, strict=True):
         d, w = (x << ramps.edge_bits) - low, high - low
         made.append(255 if d >= w else 0 if d <= 0 else (255 * d + w // 2) // w)
     for e in ramps.exceptions:
@@ -311,7 +312,7 @@ def in_integers(ramps, column, x):
 @given(
     hnp.arrays(
         np.float64,
-        st.tuples(st.integers(2, 12), st.just(2)),
+        st.tuples(st.integers(2, 40), st.just(2)),
         elements=st.one_of(
             st.integers(-300, 300).map(float),
             st.integers(-3000, 3000).map(lambda n: n / 10),
@@ -456,14 +457,14 @@ def test_named_as_its_file(tmp_path):
 
 
 def test_the_default_tests_meet_all_ramps(tmp_path):
-    clf = small(np.arange(2000)[:, None] - 700)
+    clf = small(np.arange(20_000)[:, None] - 700)
     export_c(clf, tmp_path / "net.h")
     found = re.search(r"net_test_inputs\[.*?= {(.*?)};", (tmp_path / "net.h").read_text(), re.S)
     inputs = [int(n) for n in re.findall(r"-?\d+", found[1])]
     assert inputs[:2] == [INT32.min, INT32.max]
-    assert len(inputs) == 18
+    assert len(inputs) == 23
     ramps = np.searchsorted(clf.encoder_.edges_[0], inputs[2:])
-    assert sorted(ramps) == list(range(1, 17))
+    assert sorted(ramps) == list(range(1, 22))
 
 
 # What is refused, and warned of

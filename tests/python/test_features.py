@@ -38,6 +38,12 @@ columns = hnp.arrays(
 ramps = st.integers(1, 9)
 
 
+def ends_of(last, span):
+    """Where the ramps of a column begin and end, as numbers of edges."""
+    begin, end = range(last), range(1, last + 1)
+    return list(zip([0] * (span - 1) + [*begin], [*end] + [last] * (span - 1), strict=True))
+
+
 @parametrize_with_checks(
     [PiecewiseLinearEncoder(), PiecewiseLinearEncoder(n_ramps=1), PiecewiseLinearEncoder(n_ramps=5)]
 )
@@ -74,23 +80,55 @@ def test_output_is_columns_in_order():
     assert encoder.get_feature_names_out().tolist() == ["x0_ramp0", "x0_ramp1", "x2_ramp0"]
 
 
+def test_few_values_have_a_ramp_between_neighbours():
+    encoder = PiecewiseLinearEncoder(3).fit(column(0, 1, 2, 4))
+    assert encoder.edges_[0].tolist() == [0, 1, 2, 4] and encoder.spans_ == [1]
+    out = encoder.transform(column(0, 1, 2, 3, 4))
+    assert out.tolist() == [[0, 0, 0], [255, 0, 0], [255, 255, 0], [255, 255, 128], [255] * 3]
+
+
+def test_many_values_have_ramps_that_overlap():
+    encoder = PiecewiseLinearEncoder(4).fit(np.arange(7.0)[:, None])
+    assert encoder.edges_[0].tolist() == [0, 2, 4, 6] and encoder.spans_ == [2]
+    out = encoder.transform(column(0, 1, 2, 3, 4, 5, 6))  # from 0 to 2, 0 to 4, 2 to 6, 4 to 6
+    assert out.tolist() == [
+        [0, 0, 0, 0],
+        [128, 64, 0, 0],
+        [255, 128, 0, 0],
+        [255, 191, 64, 0],
+        [255, 255, 128, 0],
+        [255, 255, 191, 128],
+        [255, 255, 255, 255],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("n_ramps", "n_intervals", "span"),
+    [(1, 1, 1), (2, 2, 1), (3, 2, 2), (4, 3, 2), (7, 5, 3), (15, 10, 6), (31, 21, 11)],
+)
+def test_spans_are_half_of_the_column(n_ramps, n_intervals, span):
+    encoder = PiecewiseLinearEncoder(n_ramps).fit(normal(200))
+    assert (encoder.edges_[0].size - 1, encoder.spans_) == (n_intervals, [span])
+    assert encoder.n_features_out_ == n_ramps
+
+
 @settings(deadline=None)
 @given(columns, ramps, hnp.arrays(np.float64, 20, elements=st.floats(-MAX, MAX)))
-def test_ramps_rise_and_form_a_thermometer(X, n_ramps, x):
+def test_ramps_rise_between_their_edges(X, n_ramps, x):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         encoder = PiecewiseLinearEncoder(n_ramps).fit(X)
         edges = encoder.edges_[0]
         x = np.sort(np.concatenate([x, X[:, 0], edges, [-MAX, MAX]]))
         out = encoder.transform(x[:, None])
-    assert out.dtype == np.uint8 and out.shape == (len(x), max(1, len(edges) - 1))
-    assert 1 <= len(edges) <= n_ramps + 1
+    ends = ends_of(len(edges) - 1, encoder.spans_[0])
+    assert out.dtype == np.uint8 and out.shape == (len(x), max(1, len(ends)))
+    assert len(ends) <= n_ramps and len(edges) >= 1
     assert np.all(np.isfinite(edges)) and np.all(edges[1:] > edges[:-1])
     assert np.all(out[1:] >= out[:-1])  # each rises with x
-    assert np.all((out[:, 1:] == 0) | (out[:, :-1] == 255))  # none starts before the last is full
-    for t in range(len(edges) - 1):
-        assert np.all(out[x <= edges[t], t] == 0)
-        assert np.all(out[x >= edges[t + 1], t] == 255)
+    for t, (low, high) in enumerate(ends):
+        assert np.all(out[x <= edges[low], t] == 0)
+        assert np.all(out[x >= edges[high], t] == 255)
 
 
 @settings(deadline=None)
@@ -104,7 +142,7 @@ def test_few_values_are_all_edges(X, n_ramps):
         expected = np.tri(len(values), max(1, len(values) - 1), -1) * 255
         np.testing.assert_array_equal(out, expected)
     else:
-        assert len(encoder.edges_[0]) == n_ramps + 1  # ties cost no ramps
+        assert len(encoder.edges_[0]) == 2 * (n_ramps + 1) // 3 + 1  # ties cost no edges
 
 
 @settings(deadline=None)
@@ -130,15 +168,15 @@ def test_order_of_rows_does_not_matter(X, n_ramps, random):
 
 def test_edges_share_the_rows_equally():
     x = np.sort(normal(1000)[:, 0])
-    edges = PiecewiseLinearEncoder(4).fit(x[:, None]).edges_[0]
+    edges = PiecewiseLinearEncoder(5).fit(x[:, None]).edges_[0]
     np.testing.assert_array_equal(edges[1:-1], x[[299, 499, 699]])
 
 
 @pytest.mark.parametrize("tie", [0.0, -3.0, 3.0, -9.0, 9.0])
-def test_heavy_tie_costs_no_ramps(tie):
+def test_heavy_tie_costs_no_edges(tie):
     x = normal(1000)
     x[:950] = tie
-    edges = PiecewiseLinearEncoder(8).fit(x).edges_[0]
+    edges = PiecewiseLinearEncoder(11).fit(x).edges_[0]
     assert len(edges) == 9 and tie in edges
     on_ramp = np.histogram(x[950:], edges)[0]
     assert np.all(on_ramp >= 1) and np.all(on_ramp <= 12)  # the other 50 rows are shared
@@ -146,7 +184,7 @@ def test_heavy_tie_costs_no_ramps(tie):
 
 def test_counts_with_a_long_tail():
     x = np.random.default_rng(0).zipf(1.5, 5000).astype(np.float64)
-    edges = PiecewiseLinearEncoder(16).fit(x[:, None]).edges_[0]
+    edges = PiecewiseLinearEncoder(23).fit(x[:, None]).edges_[0]
     assert len(edges) == 17
     np.testing.assert_array_equal(edges[:4], [1, 2, 3, 4])
 
@@ -157,7 +195,7 @@ def test_outlier_does_not_squash_the_other_rows(n_ramps, outliers):
     x = np.random.default_rng(0).uniform(0, 100, 500)
     encoder = PiecewiseLinearEncoder(n_ramps).fit(np.append(x, outliers)[:, None])
     out = encoder.transform(np.array([[0.0], [100.0]])).astype(int).sum(axis=1)
-    assert out[1] - out[0] > 255 * n_ramps * 0.3
+    assert out[1] - out[0] > 255 * encoder.n_features_out_ * 0.3
     assert np.abs(encoder.edges_[0]).max() <= 200
 
 
@@ -280,31 +318,32 @@ def test_blocks_do_not_show(monkeypatch):
 
 def test_known_bytes():
     x = (np.arange(1, 101) ** 2 % 101) / 7  # 50 values, each twice, between 1/7 and 100/7
-    encoder = PiecewiseLinearEncoder(3).fit(x[:, None])
+    encoder = PiecewiseLinearEncoder(4).fit(x[:, None])
     assert (encoder.edges_[0] * 7).round().tolist() == [1, 33, 68, 100]
-    out = encoder.transform(np.array([[0.5], [3.0], [5.5], [8.0], [13.0]]))
-    assert out.tolist() == [[20, 0, 0], [159, 0, 0], [255, 40, 0], [255, 168, 0], [255, 255, 183]]
+    out = encoder.transform(np.array([[0.5], [5.5], [13.0]]))
+    # 255 (3.5 - 1) / (33 - 1), 255 (3.5 - 1) / (68 - 1), and so on
+    assert out.tolist() == [[20, 10, 0, 0], [255, 143, 21, 0], [255, 255, 221, 183]]
 
 
 def test_same_bytes_everywhere():
     X = (np.arange(30_000, dtype=np.int64) ** 3 % 65_537).reshape(-1, 3) / 997
-    digest = sha256(PiecewiseLinearEncoder(16).fit_transform(X)).hexdigest()
-    assert digest == "e57e6db239b8181d929dcfb93682ff7dbbb99516af4ffa84aaa70470aa995df1"
+    digest = sha256(PiecewiseLinearEncoder(31).fit_transform(X)).hexdigest()
+    assert digest == "7d4e94cd50415bf837c3f1b69b726645fb8a5f80823b9e4542f0ec4cf126787e"
 
 
 @pytest.mark.parametrize(
     ("n_columns", "n_ramps"),
-    [(1, 16), (32, 16), (33, 8), (64, 8), (65, 4), (128, 4), (129, 2), (300, 2)],
+    [(1, 31), (16, 31), (17, 15), (34, 15), (35, 7), (73, 7), (74, 3), (300, 3)],
 )
 def test_auto_bounds_the_width(n_columns, n_ramps):
     encoder = PiecewiseLinearEncoder().fit(normal(40, n_columns))
-    assert {edges.size - 1 for edges in encoder.edges_} == {n_ramps}
+    assert encoder.n_features_out_ == n_columns * n_ramps
 
 
 def test_auto_counts_only_ramps_that_are_needed():
     X = np.hstack([normal(40, 10), normal(40, 200) > 0, np.zeros((40, 99))])
     encoder = PiecewiseLinearEncoder().fit(X)
-    assert [edges.size - 1 for edges in encoder.edges_] == [16] * 10 + [1] * 200 + [0] * 99
+    assert [edges.size - 1 for edges in encoder.edges_] == [21] * 10 + [1] * 200 + [0] * 99
 
 
 @pytest.mark.parametrize("n_ramps", [0, -1, 2.0, "four", None, True])
