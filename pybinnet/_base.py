@@ -262,7 +262,7 @@ class BinaryConnectBase(BaseEstimator):  # type: ignore[misc]
         units = (*hidden_sizes(self), self._n_outputs())
         counts, n_rows = spreads(targets, units[-1], rows)
         asked = Configuration(
-            seed, units, method_parameters(self), batch_size(self, len(rows)), counts, n_rows
+            seed, units, method_parameters(self), batch_size(self), counts, n_rows
         )
         if not warm:
             return asked
@@ -319,7 +319,7 @@ class BinaryConnectBase(BaseEstimator):  # type: ignore[misc]
             self._new_seed(),
             (*hidden_sizes(self), self._n_outputs()),
             method_parameters(self),
-            batch_size(self, len(rows)),
+            batch_size(self),
             counts,
             n_rows,
         )

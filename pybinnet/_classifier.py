@@ -71,8 +71,8 @@ class BinaryConnectClassifier(ClassifierMixin, BinaryConnectBase):  # type: igno
         Share of features likewise. On images 0.2 helps more than anything else, given epochs.
 
     batch_size : int or "auto", default="auto"
-        The most rows of a training step, 4 to 32768. "auto" takes 128, and 16 to 64 below 2048
-        rows. The rows of an epoch are divided evenly over its steps.
+        The most rows of a training step, 4 to 32768. "auto" takes 64. The rows of an epoch are
+        divided evenly over its steps.
 
     learning_rate_init : float or "auto", default="auto"
         Learning rate at the start, as a share of the weight range. It decays exponentially in
@@ -308,9 +308,9 @@ class BinaryConnectClassifier(ClassifierMixin, BinaryConnectBase):  # type: igno
     ) -> BinaryConnectClassifier:
         """Train on rows once, as part of a stream.
 
-        The first call chooses the encoding, batch size and scales by its rows: let it have some
+        The first call chooses the encoding and scales by its rows: let it have some
         thousands that are like the rest. The learning rate halves whenever the number of steps so
-        far doubles, beginning after 500, from `learning_rate_init` to `learning_rate_final`. With
+        far doubles, beginning after 256, from `learning_rate_init` to `learning_rate_final`. With
         `early_stopping`, `validation_fraction` of the rows are never trained on (the same whenever
         they come); `model_` is the network that scores best on the latest 8192 of them, and
         after `n_iter_no_change` calls without improvement calls do nothing.

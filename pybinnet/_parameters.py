@@ -22,6 +22,8 @@ CHOICES = {
 }
 METHOD_PARAMETERS = (*CHOICES, "quantized_backprop", "dropout", "input_dropout")
 
+# Of batch_size="auto": on tables of 150 to 12,000 rows as good as 32, better than 16 and 128.
+_BATCH_SIZE = 64
 _MIN_EPOCHS = 20  # of max_iter="auto"
 _MIN_UPDATES = 3000  # likewise, for data of few rows
 
@@ -128,11 +130,9 @@ def engine_method(parameters: dict[str, Any]) -> _engine.Method:
     return _engine.Method(ternary, stochastic, sign, adamax, exact, *shares)
 
 
-def batch_size(params: Any, n_rows: int) -> int:
+def batch_size(params: Any) -> int:
     """The most rows of a step."""
-    if not is_auto(params.batch_size):
-        return int(params.batch_size)
-    return 16 if n_rows < 512 else 32 if n_rows < 1024 else 64 if n_rows < 2048 else 128
+    return _BATCH_SIZE if is_auto(params.batch_size) else int(params.batch_size)
 
 
 def n_epochs(params: Any, n_steps: int) -> int:

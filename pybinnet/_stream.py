@@ -16,7 +16,7 @@ from pybinnet._targets import Targets
 from pybinnet._training import CALIBRATION_ROWS, HeldOut, train_steps
 
 _MOST_HELD = 8192  # validation rows
-_FULL_RATE_STEPS = 500  # at the initial rate, which then halves whenever the steps double
+_FULL_RATE_STEPS = 256  # at the initial rate, which then halves whenever the steps double
 
 
 @dataclass(frozen=True)
