@@ -28,7 +28,7 @@ def split(data: bytes, bare_size: int) -> tuple[dict[str, Any] | None, bytes]:
         return None, b""
     try:
         (n,) = struct.unpack_from("<I", body)
-        values = json.loads(body[4 : 4 + n].decode())
+        values = json.loads(body[4 : 4 + n].decode()) if 4 + n <= len(body) else None
     except (struct.error, ValueError, RecursionError):
         values = None
     if not isinstance(values, dict):

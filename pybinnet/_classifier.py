@@ -533,10 +533,11 @@ class BinaryConnectClassifier(ClassifierMixin, BinaryConnectBase):  # type: igno
         }
 
     def _load_saved(self, values: dict[str, Any]) -> None:
-        dtype = np.dtype(values["dtype"])
+        dtype, listed = np.dtype(values["dtype"]), values["classes"]
         demand(dtype.kind in "biufUO" and dtype.itemsize <= 16, "classes")
-        classes = np.array(values["classes"], dtype=dtype)
-        demand(classes.ndim == 1 and len(set(values["classes"])) == len(classes), "classes")
+        demand(dtype.kind != "O" or all(isinstance(label, str) for label in listed), "classes")
+        classes = np.array(listed, dtype=dtype)
+        demand(classes.tolist() == listed and np.array_equal(np.unique(classes), classes), "classes")
         self._set_classes(classes, values["multilabel"] is True)
 
     def __sklearn_tags__(self) -> Tags:

@@ -223,6 +223,7 @@ validation_scores_, validation_loss_curve_, model_, checkpoint_ : as in `BinaryC
     def _load_saved(self, values: dict[str, Any]) -> None:
         self.target_edges_ = [checked_edges(edges) for edges in values["target_edges"]]
         self._one_dimensional = values["one_dimensional"] is True
+        demand(len(self.target_edges_) > 0, "targets")
         demand(len(self.target_edges_) == 1 or not self._one_dimensional, "targets")
 
     def __sklearn_tags__(self) -> Tags:

@@ -104,14 +104,24 @@ def load_model(path: str | os.PathLike[str]) -> BinaryConnectClassifier | Binary
         If it cannot be read.
     """
     data = Path(path).read_bytes()
-    size, n_features, n_outputs = _engine.model_sizes(data)
-    values, _ = split(data, size)
+    try:
+        size, n_features, n_outputs = _engine.model_sizes(data)
+        values, _ = split(data, size)
+    except ValueError as error:
+        raise ValueError(f"{os.fspath(path)} cannot be loaded: {error}") from None
     if values is None:
         values = _values_of_c(n_features, n_outputs)
     estimator: BinaryConnectClassifier | BinaryConnectRegressor
     try:
         estimator = _restored(values, n_features, n_outputs)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (
+        LookupError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+    ) as error:
         raise ValueError(
             f"{os.fspath(path)} has an appendix that does not fit its network, or is of a later "
             f"version of pybinnet ({type(error).__name__}: {error})"
@@ -156,9 +166,12 @@ def _values_of_c(n_features: int, n_classes: int) -> dict[str, Any]:
 def _restored(values: dict[str, Any], n_features: int, n_outputs: int) -> Any:
     estimator = _ESTIMATORS[values["estimator"]](**_parameters(values["parameters"]))
     estimator.n_features_in_ = values["n_features_in"]
+    demand(isinstance(estimator.n_features_in_, int), "columns")
     if "feature_names_in" in values:
-        estimator.feature_names_in_ = np.array(values["feature_names_in"], dtype=object)
-        demand(estimator.feature_names_in_.shape == (estimator.n_features_in_,), "column names")
+        names = values["feature_names_in"]
+        demand(len(names) == estimator.n_features_in_, "column names")
+        demand(all(isinstance(name, str) for name in names), "column names")
+        estimator.feature_names_in_ = np.array(names, dtype=object)
     estimator.encoder_ = _encoder(values, estimator.n_features_in_, n_features)
     demand(estimator.encoder_.n_features_out_ == n_features, "edges")
     estimator._load_saved(values)

@@ -70,6 +70,8 @@ def demand(fits: bool, what: str) -> None:
 def checked_edges(edges: Any) -> NDArray[np.float64]:
     """Saved edges as an array; ValueError if they are no increasing numbers."""
     values: NDArray[np.float64] = np.array(edges, dtype=np.float64)
-    increasing = values.ndim == 1 and values.size > 0 and (np.diff(values) > 0).all()
-    demand(bool(increasing and np.isfinite(values).all()), "edges")
+    demand(values.ndim == 1 and values.size > 0, "edges")
+    with np.errstate(over="ignore"):
+        widths = np.diff(values)
+    demand(bool(np.isfinite(values).all() and ((widths > 0) & np.isfinite(widths)).all()), "edges")
     return values
