@@ -366,12 +366,11 @@ class BinaryConnectBase(BaseEstimator):  # type: ignore[misc]
     # What is fitted
 
     def _has_state(self) -> bool:
-        """Whether there is something to go on from."""
+        """Whether there is a state of training; ValueError if predictions are all there is."""
         if hasattr(self, "encoder_") and not hasattr(self, "checkpoint_"):
             raise ValueError(
-                f"this {type(self).__name__} has no checkpoint_ to go on from: it was loaded from "
-                "a model file, which has the deployed network only. Save what is to learn more by "
-                "joblib.dump"
+                f"this {type(self).__name__} has no checkpoint_: it was loaded from a model file, "
+                "which has the deployed network only. Keep what is to learn more by joblib.dump"
             )
         return hasattr(self, "checkpoint_")
 

@@ -20,7 +20,7 @@ from pybinnet._classifier import BinaryConnectClassifier
 from pybinnet._files import replace
 from pybinnet._header import Exported, State, header
 from pybinnet._integer_ramps import INT32, MAX_FRACTION_BITS, IntegerRamps, integer_ramps
-from pybinnet._parameters import engine_method, rate_exponents
+from pybinnet._parameters import CHOICES, engine_method, rate_exponents
 from pybinnet._validation import check_flag, check_number
 
 _TEST_ROWS = 8
@@ -166,13 +166,15 @@ def _checked_name(name: Any) -> str:
 
 
 def _description(clf: BinaryConnectClassifier) -> str:
-    before = clf._configuration
-    sizes = "-".join(map(str, (clf.encoder_.n_features_out_, *before.units)))
-    weights, activation = before.method["weights"], before.method["activation"]
+    method, n_features, n_layers = np.frombuffer(clf.model_, "<u4", 8)[[3, 6, 7]]  # FORMAT.md
+    units = np.frombuffer(clf.model_, "<u4", 2 * n_layers, 32)[1::2]
+    sizes = "-".join(map(str, (n_features, *units)))
+    weights, activation = CHOICES["weights"][method & 1], CHOICES["activation"][method >> 2 & 1]
     return f"A {sizes} network with {weights} weights and {activation} activation."
 
 
 def _state(clf: BinaryConnectClassifier) -> State:
+    clf._has_state()
     before = clf._configuration
     method = engine_method(before.method)
     return State(

@@ -47,8 +47,19 @@ def evaluate_latent(
     -------
     accuracy : float
         Share of the rows that are classified rightly.
+
+    Raises
+    ------
+    ValueError
+        If `classifier` is of targets that do not exclude each other, or has no `checkpoint_`.
     """
     check_is_fitted(classifier)
+    if not hasattr(classifier, "classes_") or classifier._multilabel:
+        raise ValueError(
+            "evaluate_latent takes a BinaryConnectClassifier of classes that exclude each other, "
+            f"got a {type(classifier).__name__} of other targets"
+        )
+    classifier._has_state()
     scores = latent_scores(
         classifier.checkpoint_,
         classifier.encoder_.transform(X),
