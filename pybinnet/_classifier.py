@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
-from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import Tags, compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import column_or_1d, validate_data
@@ -438,14 +437,20 @@ class BinaryConnectClassifier(ClassifierMixin, BinaryConnectBase):  # type: igno
             self, X, y, reset=reset, multi_output=True, ensure_min_samples=min_rows
         )
         y = y.toarray() if hasattr(y, "toarray") else y
-        check_classification_targets(y)
-        kind = type_of_target(y)
+        kind = _kind(y)
         if kind == "multiclass-multioutput":
             raise ValueError(
                 f"y has {y.shape[1]} columns of classes; fit one classifier for each, by "
                 "sklearn.multioutput.MultiOutputClassifier. Columns of 0 and 1 work as they are"
             )
-        return table, y if kind == "multilabel-indicator" else column_or_1d(y, warn=True)
+        if kind != "multilabel-indicator":
+            return table, column_or_1d(y, warn=True)
+        if not np.isin(y, (0, 1)).all():
+            raise ValueError(
+                f"y has columns of {np.unique(y)}; labels that do not exclude each other are "
+                "columns of 0 and 1"
+            )
+        return table, y
 
     def _weigh(
         self, y: NDArray[Any], weights: NDArray[np.float64] | None
@@ -478,18 +483,17 @@ class BinaryConnectClassifier(ClassifierMixin, BinaryConnectBase):  # type: igno
                 raise ValueError(
                     f"classes={classes!r} are not those of the first call, {self.classes_}"
                 )
-        elif type_of_target(y) == "multilabel-indicator":
+        elif y is not None and _kind(y) == "multilabel-indicator":
             self._set_classes(np.arange(np.shape(y)[1]), True)
         elif classes is None:
             raise ValueError("the first call of partial_fit needs classes: all that will come in y")
         else:
-            self._set_classes(np.unique(classes), False)
+            self._set_classes(np.unique(column_or_1d(classes)), False)
 
     def _set_classes(self, classes: NDArray[Any], multilabel: bool) -> None:
         if len(classes) < 2:
-            raise ValueError(
-                f"there is only one class, {classes[0]}; BinaryConnectClassifier needs 2 or more"
-            )
+            which = f"only one class, {classes[0]}" if len(classes) else "no class"
+            raise ValueError(f"there is {which}; BinaryConnectClassifier needs 2 or more")
         if len(classes) > _engine.MAX_UNITS - 1:
             raise ValueError(f"y has {len(classes)} classes; at most {_engine.MAX_UNITS - 1} work")
         self.classes_ = classes
@@ -505,10 +509,17 @@ class BinaryConnectClassifier(ClassifierMixin, BinaryConnectBase):  # type: igno
             )
         if self._multilabel:
             return np.where(y > 0, UNIT, -UNIT).astype(np.int8)
-        encoder = LabelEncoder()
-        encoder.classes_ = self.classes_
-        labels: NDArray[np.uint16] = encoder.transform(y).astype(np.uint16)
-        return labels
+        if (y.dtype.kind in "OU") != (self.classes_.dtype.kind in "OU"):
+            raise ValueError(
+                f"y is of type {y.dtype}, but the classes are of type {self.classes_.dtype}"
+            )
+        unseen = np.setdiff1d(y, self.classes_)
+        if unseen.size:
+            raise ValueError(
+                f"y has {unseen[:5].tolist()}, which are not among the {len(self.classes_)} "
+                "classes of the first call"
+            )
+        return np.searchsorted(self.classes_, y).astype(np.uint16)
 
     def _set_targets(self, codes: NDArray[Any], rows: Rows, keep: bool) -> Targets:
         return codes
@@ -537,10 +548,25 @@ class BinaryConnectClassifier(ClassifierMixin, BinaryConnectBase):  # type: igno
         demand(dtype.kind in "biufUO" and dtype.itemsize <= 16, "classes")
         demand(dtype.kind != "O" or all(isinstance(label, str) for label in listed), "classes")
         classes = np.array(listed, dtype=dtype)
-        demand(classes.tolist() == listed and np.array_equal(np.unique(classes), classes), "classes")
+        demand(
+            classes.tolist() == listed and np.array_equal(np.unique(classes), classes), "classes"
+        )
         self._set_classes(classes, values["multilabel"] is True)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags
+
+
+def _kind(y: Any) -> str:
+    """What scikit-learn takes the classes for; ValueError if for none."""
+    try:
+        check_classification_targets(y)
+        kind: str = type_of_target(y)
+    except TypeError:  # of a comparison
+        raise ValueError(
+            "y has labels that cannot be sorted, of several types or None; give numbers, Booleans "
+            "or strings"
+        ) from None
+    return kind
