@@ -18,7 +18,7 @@ static void expect(int condition, const char *what, uint32_t n_workers, uint32_t
 typedef struct job {
     uint32_t times_done[MOST_TASKS];
     uint32_t at_work[MOST_WORKERS];
-    uint32_t slow_task; /* one that others must wait for */
+    uint32_t slow_task; /* the last worker's first: others must take the rest, and wait for it */
     uint32_t shared, beyond;
 } job;
 
@@ -47,7 +47,7 @@ static void test_jobs(uint32_t n_workers) {
     if (!pool) return;
     for (uint32_t i = 0; i < JOBS; ++i) {
         const uint32_t n_tasks = sizes[i % (sizeof sizes / sizeof *sizes)];
-        job j = {.slow_task = i % 8 ? MOST_TASKS : n_tasks - 1};
+        job j = {.slow_task = i % 8 ? MOST_TASKS : n_tasks * (n_workers - 1) / n_workers};
         if (i % 16 == 0) dawdle();
         pybinnet_pool_run(pool, n_workers, n_tasks, task, &j);
         for (uint32_t t = 0; t < MOST_TASKS; ++t)
