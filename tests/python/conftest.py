@@ -12,7 +12,8 @@ import pytest
 
 from pybinnet import _engine
 
-ISAS = ["portable"] + (["neon"] if platform.machine() == "aarch64" else ["avx2", "avx512"])
+ARM = platform.machine() in ("aarch64", "arm64")  # as Linux and macOS say
+ISAS = ["portable"] + (["neon"] if ARM else ["avx2", "avx512"])
 
 
 @pytest.fixture(params=ISAS)
