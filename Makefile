@@ -2,6 +2,7 @@
 #
 #   make demo     train on handwritten digits
 #   make test     everything that is checked; STRICT=1: a missing tool is an error
+#   make wheels   the sdist and the Linux wheels, audited and tested, in build/wheels/dist
 #   make fuzz     FUZZ_SECONDS=60 of it for each file format, with clang-19
 #   make lint     the part of it that looks at style and types only
 #   make format   format all C and Python files
@@ -34,6 +35,9 @@ test: lint
 	$(BIN)/python tests/proofs build/meson/libbinnet.a
 	cd build && venv/bin/pytest -c ../pyproject.toml ../tests/python pybinnet  # see CONTRIBUTING.md
 
+wheels: build/wheels.installed
+	$(IN_VENV) python tools/wheels.py build/wheels
+
 fuzz:
 	tests/fuzz/run.sh $(FUZZ_SECONDS)
 
@@ -64,4 +68,8 @@ build/test.installed: $(BIN)/python $(SOURCES)
 	$(BIN)/pip install '.[test]'
 	touch $@
 
-.PHONY: demo test fuzz lint format clean
+build/wheels.installed: build/test.installed
+	$(BIN)/pip install '.[wheels]'
+	touch $@
+
+.PHONY: demo test wheels fuzz lint format clean
