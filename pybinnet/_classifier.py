@@ -175,10 +175,9 @@ class BinaryConnectClassifier(ClassifierMixin, BinaryConnectBase):  # type: igno
 
     Notes
     -----
-    uint8 data enters the network as it is: let it be images or other bytes that use their range.
-    Small counts and indicators are faint as bytes of 0 to 255; pass them as float or bool. Other
-    data is encoded by `PiecewiseLinearEncoder`, so no scaling is needed. Every layer is followed by
-    L1 batch normalisation, whose statistics are measured again on training rows when training ends.
+    uint8 data that uses its range, such as images, enters the network as it is. All other data is
+    encoded by `PiecewiseLinearEncoder`, so no scaling is needed. Every layer is followed by L1
+    batch normalisation, whose statistics are measured again on training rows when training ends.
 
     Labels that do not exclude each other are the columns of a `y` of 0 and 1, as scikit-learn has
     it; each has an output of its own, and `score` is the share of rows with all labels right.
@@ -277,7 +276,7 @@ class BinaryConnectClassifier(ClassifierMixin, BinaryConnectBase):  # type: igno
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Numbers or Booleans; uint8 is taken as it is.
+            Numbers or Booleans; uint8 that uses its range is taken as it is.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Class labels; or 0 and 1 for each of several labels that do not exclude each other.
         sample_weight : array-like of shape (n_samples,), default=None

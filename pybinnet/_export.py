@@ -42,7 +42,7 @@ def export_c(
     computes what Python does (``name_selftest``). It is C99 and C++; how to use it, it says itself.
     Nothing in it is floating-point.
 
-    The inputs of ``name_predict`` are bytes if the classifier was fitted on uint8 data. Otherwise
+    The inputs of ``name_predict`` are bytes if the classifier was fitted on bytes. Otherwise
     they are int32, and ``name_encode`` makes of them the features that `predict` makes: an input
     `i` is the number ``i / 2**fraction_bits``. The bytes are the same for every int32, which is
     proved for each export.
@@ -113,7 +113,7 @@ def export_c(
     encoder = clf.encoder_
     if encoder.identity_ and fraction_bits:
         raise ValueError(
-            f"fraction_bits={fraction_bits} does not go with a classifier fitted on uint8 data, "
+            f"fraction_bits={fraction_bits} does not go with a classifier fitted on bytes, "
             "whose inputs are bytes; use 0"
         )
     ramps = None if encoder.identity_ else integer_ramps(encoder, int(fraction_bits))

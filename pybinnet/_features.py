@@ -20,6 +20,7 @@ MAX_ABS = np.finfo(np.float64).max / 4  # so that differences of edges are finit
 _BLOCK = 1 << 16  # outputs computed at a time: 512 KiB of float64
 _AUTO_RAMPS = (31, 15, 7, 3)
 _AUTO_WIDTH = 512
+_BYTES_REACH = 64  # is the least maximum of a column that uses the range of bytes
 
 
 class PiecewiseLinearEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -29,8 +30,8 @@ class PiecewiseLinearEncoder(TransformerMixin, BaseEstimator):  # type: ignore[m
     column becomes several ramps: each rises linearly from 0 at one edge to 255 at another and is
     constant outside. A column of few values has a ramp between each two neighbours. A column of
     many has ramps that overlap, each half as long as the column. Its edges are quantiles of the
-    training data, so that about as many training rows lie between each two. ``uint8`` data (images)
-    needs no encoding and passes unchanged.
+    training data, so that about as many training rows lie between each two. Bytes (images) need no
+    encoding and pass unchanged.
 
     Parameters
     ----------
@@ -41,14 +42,14 @@ class PiecewiseLinearEncoder(TransformerMixin, BaseEstimator):  # type: ignore[m
     Attributes
     ----------
     edges_ : list of ndarray of float64
-        The increasing edges of each column. Empty for ``uint8`` data.
+        The increasing edges of each column. Empty for bytes.
 
     spans_ : list of int
         How many intervals between edges a ramp of each column covers: 1 if it has few values, or
-        else about half of them. Empty for ``uint8`` data.
+        else about half of them. Empty for bytes.
 
     identity_ : bool
-        Whether `fit` was given ``uint8`` data, which passes unchanged.
+        Whether `fit` was given bytes, which pass unchanged.
 
     n_features_in_ : int
         Number of columns seen in `fit`.
@@ -83,9 +84,9 @@ class PiecewiseLinearEncoder(TransformerMixin, BaseEstimator):  # type: ignore[m
     are constant, there is one output, which is 0.
 
     **Kinds of data.** A Boolean column is a column of 0 and 1 and becomes 0 and 255. Data that is
-    all ``uint8`` is taken as it is; let indicator columns be Boolean, since a byte of 1 is a very
-    weak signal next to a byte of 255. An encoder fitted on ``uint8`` data accepts the integers 0 to
-    255 of any type.
+    all ``uint8`` is taken as bytes if at least half of the columns that vary come to 64 or more;
+    other ``uint8`` data are counts or codes, which would be faint as bytes, and are encoded as
+    numbers. An encoder fitted on bytes accepts the integers 0 to 255 of any type.
 
     **Reproducibility.** Edges are training values, chosen by integer arithmetic on ranks (the outer
     ones may be moved by half their distance). An output is ``floor(255 * t + 0.5)``, where
@@ -144,7 +145,7 @@ class PiecewiseLinearEncoder(TransformerMixin, BaseEstimator):  # type: ignore[m
 
     def _fit(self, X: ArrayLike, n_ramps: int | str) -> None:
         rows = self._validated(X, reset=True)
-        self.identity_ = rows.dtype == np.uint8
+        self.identity_ = _are_bytes(rows)
         self.edges_: list[NDArray[np.float64]] = []
         self.spans_: list[int] = []
         if self.identity_:
@@ -294,6 +295,15 @@ def place_edges(ordered: NDArray[np.float64], n_edges: int) -> NDArray[np.float6
     return edges
 
 
+def _are_bytes(X: NDArray[Any]) -> bool:
+    """Whether numbers are bytes that use their range: images, not counts or codes."""
+    if X.dtype != np.uint8:
+        return False
+    most = X.max(axis=0)
+    most = most[most > X.min(axis=0)]
+    return 2 * np.count_nonzero(most >= _BYTES_REACH) >= most.size
+
+
 def _as_bytes(X: NDArray[Any]) -> NDArray[np.uint8]:
     """The same numbers as uint8; ValueError if one is not an integer from 0 to 255."""
     if X.dtype != np.uint8:
@@ -301,7 +311,7 @@ def _as_bytes(X: NDArray[Any]) -> NDArray[np.uint8]:
         if bad.any():
             row, column = np.argwhere(bad)[0]
             raise ValueError(
-                f"X[{row}, {column}] is {X[row, column]}, but the encoder was fitted on uint8 data "
+                f"X[{row}, {column}] is {X[row, column]}, but the encoder was fitted on bytes "
                 "and takes integers from 0 to 255 as they are. Pass such integers, or fit on data "
                 "of another type, such as X.astype(float), to have its columns encoded."
             )

@@ -71,7 +71,7 @@ def integer_ramps(encoder: PiecewiseLinearEncoder, fraction_bits: int) -> Intege
     Parameters
     ----------
     encoder : PiecewiseLinearEncoder
-        Fitted, not on uint8 data.
+        Fitted, not on bytes.
     fraction_bits : int
         0 to `MAX_FRACTION_BITS`.
 

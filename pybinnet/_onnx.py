@@ -37,7 +37,7 @@ def export_onnx(
     """Write an ONNX model that predicts what the estimator predicts, to the bit.
 
     The input `X` has the columns that `predict` takes, shape (n_rows, n_features), as uint8 if the
-    estimator was fitted on uint8 data and otherwise as double. Cast others to that:
+    estimator was fitted on bytes and otherwise as double. Cast others to that:
     ``X.astype(float)``. It is not checked as `predict` does: let it be finite. The outputs are
 
     - `label` of a classifier, shape (n_rows,) or (n_rows, n_outputs): what `predict` returns, as

@@ -88,7 +88,7 @@ validation_scores_, validation_loss_curve_, model_, checkpoint_ : as in `BinaryC
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Numbers or Booleans; uint8 is taken as it is.
+            Numbers or Booleans; uint8 that uses its range is taken as it is.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Finite numbers.
         sample_weight : array-like of shape (n_samples,), default=None

@@ -507,14 +507,23 @@ def test_too_many_features():
         small().fit(X, Y2)
 
 
+def test_counts_of_uint8_are_numbers(digits):
+    """They would be faint as bytes; images are bytes."""
+    X, y = load_digits(return_X_y=True)
+    counts = small().fit(X.astype(np.uint8), y).encoder_
+    assert not counts.identity_
+    assert np.array_equal(counts.transform(X), small().fit(X, y).encoder_.transform(X))
+    assert small().fit(digits[0], digits[2]).encoder_.identity_
+
+
 def test_wrong_rows_at_predict():
     classifier = small().fit(X2, Y2)
     with pytest.raises(ValueError, match="X has 3 features, but BinaryConnectClassifier is"):
         classifier.predict(np.zeros((1, 3)))
     with pytest.raises(ValueError, match="contains NaN"):
         classifier.predict([[np.nan, 0]])
-    images = small().fit(X2.astype(np.uint8), Y2)
-    with pytest.raises(ValueError, match=r"X\[0, 1\] is 0.5, but the encoder was fitted on uint8"):
+    images = small().fit((6 * X2).astype(np.uint8), Y2)
+    with pytest.raises(ValueError, match=r"X\[0, 1\] is 0.5, but the encoder was fitted on bytes"):
         images.predict([[0, 0.5]])
 
 

@@ -384,3 +384,12 @@ def test_feature_names_and_set_output():
     assert out.to_numpy().tolist() == [[0, 0, 255], [255, 0, 0], [255, 255, 255]]
     with pytest.raises(ValueError, match="feature names"):
         encoder.transform(frame[["member", "age", "same"]])
+
+
+@pytest.mark.parametrize(
+    ("most", "bytes_"),
+    [([64, 200], True), ([63, 200], True), ([63, 63, 200], False), ([0, 63], False), ([0], True)],
+)
+def test_bytes_use_their_range(most, bytes_):
+    X = np.array([[0] * len(most), most], dtype=np.uint8)
+    assert PiecewiseLinearEncoder().fit(X).identity_ == bytes_
