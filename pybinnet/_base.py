@@ -20,6 +20,8 @@ from pybinnet import _engine
 from pybinnet._callbacks import EpochInfo
 from pybinnet._checkpoint import read_header
 from pybinnet._features import PiecewiseLinearEncoder
+from pybinnet._latent import read_latent
+from pybinnet._model_file import read_model
 from pybinnet._parameters import (
     batch_size,
     check_parameters,
@@ -388,6 +390,34 @@ class BinaryConnectBase(BaseEstimator):  # type: ignore[misc]
     @model_.setter
     def model_(self, model: bytes) -> None:
         self._model = model
+
+    @property
+    def coefs_(self) -> list[NDArray[np.int8]]:
+        """The deployed weights: for each layer an array of shape (n_inputs, n_units) of -1, 0, 1.
+
+        The inputs of the first layer are the features that `encoder_` makes of the columns. The
+        arrays are read from `model_` and are yours: to change them changes no prediction.
+        """
+        return [layer.weights.T for layer in read_model(self.model_)]
+
+    @property
+    def latent_coefs_(self) -> list[NDArray[np.float32]]:
+        """The latent weights, shaped as `coefs_`, from -1 to 1.
+
+        They are read from `checkpoint_`. Where one is 0 or more a binary weight is +1, elsewhere
+        -1; a ternary weight is 0 where one is within a third of 0.
+        """
+        if not hasattr(self, "checkpoint_"):
+            raise AttributeError(
+                f"this {type(self).__name__} has no latent_coefs_: it is not fitted, or was loaded "
+                "from a model file, which has the deployed weights only (coefs_)"
+            )
+        read_header(self.checkpoint_)
+        try:
+            _, layers = read_latent(self.checkpoint_)
+        except ValueError:
+            raise ValueError("checkpoint_ is damaged: it ends before its last layer") from None
+        return [weights.T for weights, _, _ in layers]
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "encoder_")

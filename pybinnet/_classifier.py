@@ -167,6 +167,13 @@ class BinaryConnectClassifier(ClassifierMixin, BinaryConnectBase):  # type: igno
         The state of training, likewise. If the fit was interrupted, with an appendix that says how
         far it has come.
 
+    coefs_ : list of ndarray of int8
+        The deployed weights of each layer, -1, 0 or 1, of shape (n_inputs, n_units); the inputs of
+        the first layer are the features of `encoder_`.
+
+    latent_coefs_ : list of ndarray of float32
+        The latent weights in `checkpoint_`, from -1 to 1, shaped likewise.
+
     See Also
     --------
     BinaryConnectRegressor : The same for numbers.

@@ -72,7 +72,7 @@ def latent_scores(
     checkpoint: bytes, x: NDArray[np.uint8], x_train: NDArray[np.uint8]
 ) -> NDArray[np.float32]:
     """Return the scores of encoded rows with the latent weights of a checkpoint."""
-    sign, layers = _read(checkpoint)
+    sign, layers = read_latent(checkpoint)
     rows: NDArray[Any] = x
     train_rows: NDArray[Any] = x_train
     for index, (weights, bias, target) in enumerate(layers):
@@ -95,7 +95,7 @@ def _activate(y: NDArray[np.float32], sign: bool) -> NDArray[np.float32]:
     return np.where(y >= 0, 1, -1).astype(np.float32) if sign else np.clip(y, 0, 127)
 
 
-def _read(checkpoint: bytes) -> tuple[bool, list[tuple[Any, Any, Any]]]:
+def read_latent(checkpoint: bytes) -> tuple[bool, list[tuple[Any, Any, Any]]]:
     """Whether activations are signs; weights, biases and targets of each layer."""
     (method,) = struct.unpack_from("<I", checkpoint, 12)
     n_features, n_layers = struct.unpack_from("<II", checkpoint, 40)

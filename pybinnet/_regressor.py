@@ -44,7 +44,8 @@ callbacks : as in `BinaryConnectClassifier`
     Attributes
     ----------
     n_features_in_, feature_names_in_, encoder_, n_iter_, loss_, loss_curve_, \
-validation_scores_, validation_loss_curve_, model_, checkpoint_ : as in `BinaryConnectClassifier`
+validation_scores_, validation_loss_curve_, model_, checkpoint_, coefs_, latent_coefs_ : as in \
+`BinaryConnectClassifier`
         The same. The loss is the sum over the outputs.
 
     target_edges_ : list of ndarray of float64
