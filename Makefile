@@ -2,6 +2,7 @@
 #
 #   make demo     train on handwritten digits
 #   make test     everything that is checked; STRICT=1: a missing tool is an error
+#   make docs     the documentation site, build/docs/index.html; a warning is an error
 #   make wheels   the sdist and the Linux wheels, audited and tested, in build/wheels/dist
 #   make fuzz     FUZZ_SECONDS=60 of it for each file format, with clang-19
 #   make lint     the part of it that looks at style and types only
@@ -33,7 +34,11 @@ test: lint
 	$(IN_VENV) tests/drop_in.sh
 	$(BIN)/python tests/firmware/run.py
 	$(BIN)/python tests/proofs build/meson/libbinnet.a
-	cd build && venv/bin/pytest -c ../pyproject.toml ../tests/python pybinnet  # see CONTRIBUTING.md
+	cd build && venv/bin/pytest -c ../pyproject.toml ../tests/python ../docs/guide pybinnet  # see CONTRIBUTING.md
+
+docs: build/docs.installed
+	mkdir -p build/site
+	$(BIN)/sphinx-build -c docs -W --keep-going -q build/site build/docs
 
 wheels: build/wheels.installed
 	$(IN_VENV) python tools/wheels.py build/wheels
@@ -72,4 +77,9 @@ build/wheels.installed: build/test.installed
 	$(BIN)/pip install '.[wheels]'
 	touch $@
 
-.PHONY: demo test wheels fuzz lint format clean
+build/docs.installed: $(BIN)/python $(SOURCES)
+	rm -rf build/lib* build/site  # the gallery shows what the library does
+	$(BIN)/pip install '.[docs]'
+	touch $@
+
+.PHONY: demo test docs wheels fuzz lint format clean

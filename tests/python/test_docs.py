@@ -1,4 +1,7 @@
-"""docs/firmware.md has the library's sizes, and the figures of the report that it names."""
+"""docs/firmware.md has the library's sizes and its report's figures; the reference, all names.
+
+Links of the Markdown pages lead to files.
+"""
 
 import json
 import re
@@ -8,6 +11,7 @@ import golden
 import numpy as np
 import pytest
 
+import pybinnet
 from pybinnet import _engine
 
 ROOT = Path(golden.__file__).parents[1]
@@ -61,3 +65,19 @@ def test_instructions_are_the_reports():
             counts = [row["counts"][column]["instructions"] for column in columns]
             cells = [int(re.match("[0-9,]+", cell)[0].replace(",", "")) for cell in said[1:5]]
             assert cells == counts[: len(cells)]
+
+
+def test_reference_has_all_public_names():
+    text = (ROOT / "docs" / "reference.rst").read_text("utf-8")
+    assert sorted(re.findall(r"^   (\w+)$", text, re.MULTILINE)) == sorted(pybinnet.__all__)
+
+
+@pytest.mark.parametrize(
+    "pages", ["*.md", "docs/*.md", "*/README.md", "*/*/README.md", "*/FORMAT.md"]
+)
+def test_links_lead_to_files(pages):
+    found = list(ROOT.glob(pages))
+    assert found
+    for page in found:
+        links = re.findall(r"\]\(([^):#]+)[^):]*\)", page.read_text("utf-8"))
+        assert [link for link in links if not (page.parent / link).exists()] == []
