@@ -389,6 +389,8 @@ class BinaryConnectBase(BaseEstimator):  # type: ignore[misc]
 
     @model_.setter
     def model_(self, model: bytes) -> None:
+        if not isinstance(model, bytes):
+            raise TypeError(f"model_ is of type {type(model).__name__}; give bytes")
         self._model = model
 
     @property
