@@ -213,8 +213,8 @@ def test_rows_unlike_those_of_fit(estimator):
             estimator, ValueError, message, method, np.hstack([X, Y[:, None]]),
             *([y] if method != "predict" else []),
         )  # fmt: skip
-    images = estimator.set_params().fit(X.astype(np.uint8), y)
-    message = r"X\[0, 1\] is 0.5, but the encoder was fitted on uint8"
+    images = estimator.set_params().fit((9 * X).astype(np.uint8), y)
+    message = r"X\[0, 1\] is 0.5, but the encoder was fitted on bytes"
     refused(images, ValueError, message, "predict", [[0, 0.5]])
     refused(images, ValueError, message, "partial_fit", [[0, 0.5]], y[:1])
 

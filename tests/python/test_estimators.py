@@ -13,7 +13,6 @@ from sklearn.datasets import load_breast_cancer, load_digits, load_iris, make_bl
 from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from pybinnet import BinaryConnectClassifier, EpochInfo, evaluate_latent
 from pybinnet._parameters import rate_exponents
@@ -29,16 +28,6 @@ def small(**parameters):
     return BinaryConnectClassifier(
         **{"hidden_layer_sizes": (32,), "max_iter": 5, "random_state": 0, **parameters}
     )
-
-
-@parametrize_with_checks(
-    [
-        BinaryConnectClassifier(hidden_layer_sizes=(64,)),
-        BinaryConnectClassifier((64,), weights="ternary", activation="sign", solver="adamax"),
-    ]
-)
-def test_scikit_learn_conventions(estimator, check):
-    check(estimator)
 
 
 # It learns
