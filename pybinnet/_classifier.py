@@ -551,7 +551,8 @@ class BinaryConnectClassifier(ClassifierMixin, BinaryConnectBase):  # type: igno
 
     def _load_saved(self, values: dict[str, Any]) -> None:
         dtype, listed = np.dtype(values["dtype"]), values["classes"]
-        demand(dtype.kind in "biufUO" and dtype.itemsize <= 16, "classes")
+        # Old versions of numpy have sizes below 0 for long strings.
+        demand(dtype.kind in "biufUO" and 0 <= dtype.itemsize <= 16, "classes")
         demand(dtype.kind != "O" or all(isinstance(label, str) for label in listed), "classes")
         classes = np.array(listed, dtype=dtype)
         demand(
