@@ -335,6 +335,7 @@ def test_interrupt_by_signal():
     program = """if True:
         import numpy as np, os, signal, threading, warnings
         from pybinnet import BinaryConnectClassifier
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # shells ignore it behind &
         X, y = np.random.RandomState(0).rand(2000, 9), np.arange(2000) % 5
         threading.Timer(1, os.kill, (os.getpid(), signal.SIGINT)).start()
         classifier = BinaryConnectClassifier(max_iter=10**6, n_jobs=2).fit(X, y)
