@@ -5,7 +5,9 @@ import subprocess
 import sys
 import warnings
 from hashlib import sha256
+from pathlib import Path
 
+import golden_data
 import numpy as np
 import pytest
 from golden_data import images, labels, numbers
@@ -41,8 +43,11 @@ def checkpoints_of(estimator, *data, **weights):
     return found
 
 
+TESTS = Path(golden_data.__file__).parent
+
 PROGRAM = """if True:
     import os, signal, sys
+    sys.path.insert(0, sys.argv.pop(1))
     from golden_data import images, labels, numbers
     from hashlib import sha256
     from pathlib import Path
@@ -83,7 +88,12 @@ def test_a_killed_process(name, early_stopping, tmp_path):
     path = tmp_path / "state"
     for dies_after in (2, 3, 0):
         done = subprocess.run(
-            [sys.executable, "-c", PROGRAM, name, str(early_stopping), str(path), str(dies_after)],
+            [
+                sys.executable,
+                "-c",
+                PROGRAM,
+                *map(str, (TESTS, name, early_stopping, path, dies_after)),
+            ],
             capture_output=True,
             text=True,
         )
