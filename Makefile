@@ -34,7 +34,7 @@ test: lint
 	$(IN_VENV) tests/drop_in.sh
 	$(BIN)/python tests/firmware/run.py
 	$(BIN)/python tests/proofs build/meson/libbinnet.a
-	cd build && venv/bin/pytest -c ../pyproject.toml ../tests/python ../docs/guide pybinnet  # see CONTRIBUTING.md
+	cd build && venv/bin/pytest -n auto -c ../pyproject.toml ../tests/python ../docs/guide pybinnet  # see CONTRIBUTING.md
 
 docs: build/docs.installed
 	mkdir -p build/site

@@ -301,7 +301,7 @@ def _are_bytes(X: NDArray[Any]) -> bool:
         return False
     most = X.max(axis=0)
     most = most[most > X.min(axis=0)]
-    return 2 * np.count_nonzero(most >= _BYTES_REACH) >= most.size
+    return bool(2 * np.count_nonzero(most >= _BYTES_REACH) >= most.size)
 
 
 def _as_bytes(X: NDArray[Any]) -> NDArray[np.uint8]:

@@ -98,7 +98,7 @@ PARAMETERS = [
 ]
 
 
-@pytest.mark.parametrize(("parameters", "error", "message"), PARAMETERS, ids=repr)
+@pytest.mark.parametrize(("parameters", "error", "message"), PARAMETERS)
 @pytest.mark.parametrize("kind", [BinaryConnectClassifier, BinaryConnectRegressor])
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
 def test_parameters(kind, method, parameters, error, message):
@@ -118,7 +118,6 @@ def test_parameters(kind, method, parameters, error, message):
             "validation_fraction=0.99 leaves 0 of 20 different rows to train on",
         ),
     ],
-    ids=repr,
 )
 def test_parameters_that_do_not_fit_the_rows(estimator, parameters, message):
     y = Y if isinstance(estimator, BinaryConnectClassifier) else NUMBERS
