@@ -21,6 +21,7 @@ from pybinnet._files import replace
 from pybinnet._header import Exported, State, header
 from pybinnet._integer_ramps import INT32, MAX_FRACTION_BITS, IntegerRamps, integer_ramps
 from pybinnet._parameters import CHOICES, engine_method, rate_exponents
+from pybinnet._regressor import BinaryConnectRegressor
 from pybinnet._validation import check_flag, check_number
 
 _TEST_ROWS = 8
@@ -99,6 +100,12 @@ def export_c(
     ...     print("iris_selftest" in path.read_text())
     True
     """
+    if isinstance(clf, BinaryConnectRegressor):
+        raise TypeError(
+            "export_c takes a classifier, got a BinaryConnectRegressor; export_onnx takes it, and "
+            "C programs get the scores of encoded rows from the file of save_model, by "
+            "binnet_model_predict"
+        )
     check_exportable("export_c", clf, BinaryConnectClassifier)
     if clf._multilabel:
         raise ValueError(

@@ -22,7 +22,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 
-from pybinnet import BinaryConnectClassifier, PiecewiseLinearEncoder, _engine, export_c
+from pybinnet import (
+    BinaryConnectClassifier,
+    BinaryConnectRegressor,
+    PiecewiseLinearEncoder,
+    _engine,
+    export_c,
+)
 from pybinnet.__main__ import main
 from pybinnet._header import _literal
 from pybinnet._integer_ramps import integer_ramps
@@ -600,6 +606,12 @@ def test_device_goes_on_learning(tmp_path, library, parameters):
     clf.checkpoint_ = bytes(ffi.buffer(learned))  # and back
     clf.set_params(warm_start=True).fit(X, y)
     assert int.from_bytes(clf.checkpoint_[32:36], "little") == 2 * 2 * 7 + 1  # steps
+
+
+def test_regressors_are_refused(tmp_path):
+    X, _ = load_iris(return_X_y=True)
+    with pytest.raises(TypeError, match="got a BinaryConnectRegressor; export_onnx takes it"):
+        export_c(BinaryConnectRegressor((8,), max_iter=1).fit(X, X[:, 0]), tmp_path / "net.h")
 
 
 # The command line
