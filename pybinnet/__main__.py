@@ -5,92 +5,72 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import warnings
 from typing import Any
 
-import joblib
+from pybinnet import (
+    __version__,
+    _command_bench,
+    _command_export,
+    _command_info,
+    _command_predict,
+    _command_train,
+)
 
-from pybinnet import __version__, export_c
-
-
-class _Failure(Exception):
-    """What went wrong, in words for the user."""
+_PROG = "python -m pybinnet"
+_COMMANDS = (_command_info, _command_train, _command_predict, _command_export, _command_bench)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command and return its exit code: 0, or 1 for an error. argparse exits with 2."""
-    parser = argparse.ArgumentParser(prog="python -m pybinnet", description=__doc__)
-    parser.add_argument("--version", action="version", version=f"pybinnet {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    _add_export(commands)
-    options = parser.parse_args(arguments)
+    """Run a command and return its exit code: 0; 1 for an error; 130 for Ctrl-C.
+
+    argparse exits with 2.
+    """
+    options = _parser().parse_args(arguments)
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         try:
             options.run(options)
-        except _Failure as failure:
-            print(f"{parser.prog}: error: {failure}", file=sys.stderr)
+            print(end="", flush=True)
+        except KeyboardInterrupt as interrupt:
+            return _say(f"interrupted{interrupt}", 130)
+        except BrokenPipeError:  # whom it was for, like head, has had enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for Python's own flush
             return 1
+        except OSError as error:
+            what = f"{error.filename}: {error.strerror}" if error.filename else error
+            return _say(f"error: {what}", 1)
+        except MemoryError as error:
+            return _say(f"error: out of memory {error}", 1)
+        except (ImportError, TypeError, ValueError) as error:
+            return _say(f"error: {error}", 1)
     return 0
 
 
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=_PROG,
+        description="Train, use and export neural networks that learn with integers, bits and "
+        "shifts only.",
+        epilog="Exit codes: 0 all is well, 1 an error, 2 wrong arguments, 130 Ctrl-C. Results are "
+        "on the standard output, all else on standard error.",
+    )
+    parser.add_argument("--version", action="version", version=f"pybinnet {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in _COMMANDS:
+        command.add(commands)
+    return parser
+
+
+def _say(message: str, code: int) -> int:
+    print(f"{_PROG}: {message}", file=sys.stderr)
+    return code
+
+
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    print(f"python -m pybinnet: warning: {message}", file=sys.stderr)
-
-
-def _load(path: str) -> Any:
-    try:
-        return joblib.load(path)
-    except Exception as error:  # a pickle can raise anything
-        reason = f"{type(error).__name__}: {error}"
-        if not isinstance(error, OSError):
-            reason = f"it is no joblib or pickle file of this version ({reason})"
-        raise _Failure(f"cannot load {path}: {reason}") from None
-
-
-def _add_export(commands: Any) -> None:
-    parser = commands.add_parser(
-        "export",
-        help="write a C header with a classifier, for firmware",
-        description="Write a C header with a fitted BinaryConnectClassifier: model, sizes, integer "
-        "encoding of the inputs, and a self-test. The header says how to use it.",
-        epilog="Loading a classifier runs code that its file may hold: load only what you trust.",
-    )
-    parser.add_argument("classifier", help="the file that joblib.dump or pickle.dump wrote")
-    parser.add_argument("header", help="the header to write; an old one is replaced")
-    parser.add_argument(
-        "--name", help="what its names begin with; by default the header's name without suffix"
-    )
-    parser.add_argument(
-        "--fraction-bits",
-        type=int,
-        default=0,
-        metavar="BITS",
-        help="an input of the firmware is 2^BITS times the number in training (default 0)",
-    )
-    parser.add_argument(
-        "--checkpoint",
-        action="store_true",
-        help="add the state of training, for a device that goes on learning",
-    )
-    parser.set_defaults(run=_export)
-
-
-def _export(options: argparse.Namespace) -> None:
-    if not options.header.endswith(".h"):
-        raise _Failure(f"the header is to be named ….h, not {options.header}")
-    classifier = _load(options.classifier)
-    try:
-        export_c(
-            classifier,
-            options.header,
-            options.name,
-            fraction_bits=options.fraction_bits,
-            checkpoint=options.checkpoint,
-        )
-    except (OSError, TypeError, ValueError) as error:
-        raise _Failure(error) from None
+    _say(f"warning: {message}", 0)
 
 
 if __name__ == "__main__":

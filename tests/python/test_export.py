@@ -635,7 +635,7 @@ def test_command_as_a_process(tmp_path):
     command = [sys.executable, "-m", "pybinnet", "export", "no.joblib", "net.h"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("python -m pybinnet: error: cannot load no.joblib: FileNotFound")
+    assert done.stderr.startswith("python -m pybinnet: error: no.joblib: No such file")
     assert len(done.stderr.splitlines()) == 1
 
 
@@ -663,12 +663,12 @@ def test_command_refuses(tmp_path, run):
     joblib.dump(small(np.eye(9)), tmp_path / "clf.joblib")
     out = tmp_path / "net.h"
     for code, message, arguments in [
-        (1, "cannot load", ["export", tmp_path / "none", out]),
+        (1, "none: No such file", ["export", tmp_path / "none", out]),
         (1, "no joblib or pickle file", ["export", tmp_path / "text", out]),
         (1, "is to be named", ["export", tmp_path / "clf.joblib", tmp_path / "clf.joblib"]),
         (1, "got LogisticRegression", ["export", tmp_path / "other.joblib", out]),
         (1, "no C identifier", ["export", tmp_path / "clf.joblib", out, "--name", "1"]),
-        (1, "No such file", ["export", tmp_path / "clf.joblib", tmp_path / "no" / "net.h"]),
+        (1, "there is no folder", ["export", tmp_path / "clf.joblib", tmp_path / "no" / "net.h"]),
         (2, "invalid int value", ["export", tmp_path / "clf.joblib", out, "--fraction-bits", "x"]),
         (2, "the following arguments are required", ["export"]),
         (2, "COMMAND", []),
