@@ -1,15 +1,19 @@
 """docs/firmware.md has the library's sizes and its report's figures; the reference, all names.
 
-Links of the Markdown pages lead to files.
+Links of the Markdown pages lead to files, and the commands of the guide work.
 """
 
 import json
 import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import golden
 import numpy as np
 import pytest
+from sklearn.datasets import load_iris
 
 import pybinnet
 from pybinnet import _engine
@@ -81,3 +85,15 @@ def test_links_lead_to_files(pages):
     for page in found:
         links = re.findall(r"\]\(([^):#]+)[^):]*\)", page.read_text("utf-8"))
         assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_commands_of_the_guide(tmp_path):
+    flowers = load_iris(as_frame=True)
+    flowers.frame.rename(columns={"target": "species"}).to_csv(
+        tmp_path / "flowers.csv", index=False
+    )
+    text = (ROOT / "docs" / "guide" / "commands.rst").read_text("utf-8")
+    commands = re.findall("^    python (-m pybinnet .*)$", text, re.MULTILINE)
+    assert len(commands) == 6
+    for command in commands:
+        subprocess.run([sys.executable, *shlex.split(command)], cwd=tmp_path, check=True)
