@@ -135,12 +135,10 @@ def test_metadata_routing():
             scaled = StandardScaler().fit_transform(X)
             expected = make().fit(scaled, y, weights)
             assert pipeline[-1].checkpoint_ == expected.checkpoint_
-            name = type(estimator).__name__.lower()
-            search = GridSearchCV(pipeline, {f"{name}__max_iter": [1, 3]}, cv=2)
-            search.fit(X, y, sample_weight=weights)
-            best = make(max_iter=search.best_params_[f"{name}__max_iter"])
-            best.fit(scaled, y, weights)
-            assert search.best_estimator_[-1].checkpoint_ == best.checkpoint_
+            search = GridSearchCV(estimator, {"max_iter": [1, 3]}, cv=2)
+            search.fit(scaled, y, sample_weight=weights)
+            best = make(**search.best_params_).fit(scaled, y, weights)
+            assert search.best_estimator_.checkpoint_ == best.checkpoint_
             unasked = make_pipeline(StandardScaler(), make())
             with pytest.raises(Exception, match="sample_weight"):
                 unasked.fit(X, y, sample_weight=weights)
