@@ -35,6 +35,7 @@ test: lint
 	$(BIN)/python tests/firmware/run.py
 	$(BIN)/python tests/proofs build/meson/libbinnet.a
 	cd build && venv/bin/pytest -n auto -c ../pyproject.toml ../tests/python ../docs/guide pybinnet  # see CONTRIBUTING.md
+	$(if $(filter 1,$(STRICT)),tests/oldest.sh)
 
 docs: build/docs.installed
 	mkdir -p build/site

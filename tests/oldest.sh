@@ -14,10 +14,10 @@ fi
 venv=$PWD/build/oldest
 rm -rf "$venv"
 "$python" -m venv "$venv"
-"$venv/bin/pip" install -q --only-binary :all: --no-binary pybinnet \
+"$venv/bin/pip" install -q --only-binary :all: \
     -c tests/oldest-constraints.txt . pytest hypothesis
 "$venv/bin/python" tests/floors.py
-echo "tests/oldest.sh: $("$python" --version), numpy $("$venv/bin/python" -c 'import numpy; print(numpy.__version__)')"
+"$venv/bin/pip" list 2>/dev/null | grep -E '^(cffi|joblib|numpy|sci|threadpoolctl|tqdm)'
 suites='bad_input estimators features golden resume rows saved scikit_learn streams'
 cd build && "$venv/bin/pytest" -q -c ../pyproject.toml \
     $(for suite in $suites; do echo "../tests/python/test_$suite.py"; done)
