@@ -289,11 +289,15 @@ class BinaryConnectBase(BaseEstimator):  # type: ignore[misc]
             )
         table, y, weights = self._weighted(X, y, sample_weight, reset=first, min_rows=1)
         codes = self._code(y)
-        kept = np.ones(len(table), dtype=bool)
-        if self.early_stopping:  # by content: the same rows whenever they come
-            kept = row_hashes(table) >> np.uint64(32) >= self.validation_fraction * 2.0**32
         hashes = row_hashes(table, codes.reshape(len(codes), -1))
-        rows = order_rows(hashes, weights, self.shuffle).subset(kept)
+        rows = order_rows(hashes, weights, self.shuffle)
+        if first:
+            self._fit_encoder(table, rows)
+        features = self.encoder_._encode(table)
+        kept = np.ones(len(table), dtype=bool)
+        if self.early_stopping:  # by content: the same rows whenever they come, of whatever type
+            kept = row_hashes(features) >> np.uint64(32) >= self.validation_fraction * 2.0**32
+        rows = rows.subset(kept)
         if first and len(rows) < 2:
             raise ValueError(
                 f"the first call of partial_fit got {len(rows)} rows to train on; give some "
@@ -301,19 +305,17 @@ class BinaryConnectBase(BaseEstimator):  # type: ignore[misc]
             )
         targets = self._set_targets(codes, rows, keep=not first)
         if first:
-            self._begin_stream(table, targets, rows)
+            self._begin_stream(targets, rows)
         stopped = self.early_stopping and self._stream.n_no_change >= self.n_iter_no_change
         if stopped or not len(rows):
             return
-        features = self.encoder_._encode(table)
         held_out = None
         if self.early_stopping:
             of_rows = None if weights is None else weights[~kept]
             held_out = HeldOut(features[~kept], targets[~kept], y[~kept], of_rows)
         self._learn(features, targets, rows, held_out)
 
-    def _begin_stream(self, table: NDArray[Any], targets: Targets, rows: Rows) -> None:
-        self._fit_encoder(table, rows)
+    def _begin_stream(self, targets: Targets, rows: Rows) -> None:
         counts, n_rows = spreads(targets, self._n_outputs(), rows)
         if targets.ndim == 1:  # classes may be rare or missing yet: half of them, half equal
             counts = counts + np.uint32(-(-int(counts.sum()) // len(counts)))

@@ -230,3 +230,21 @@ def test_a_callback_that_fails_undoes_the_call():
         estimator.set_params(callbacks=[fail]).partial_fit(X, Y)
     assert vars(estimator).keys() == before.keys()
     assert all(vars(estimator)[name] is before[name] for name in before if name != "callbacks")
+
+
+@pytest.mark.parametrize("first", [np.uint8, np.float64])
+def test_rows_set_aside_are_the_same_of_any_type(first):
+    """Else a row that comes as a byte here and as a float there would be trained on."""
+    table = images(1000, 6)
+    estimator = classifier(early_stopping=True, validation_fraction=0.3, n_iter_no_change=99)
+    estimator.partial_fit(table[:800].astype(first), labels(table[:800]), [0, 1, 2])
+    trained = []
+    for dtype in (np.uint8, np.int64, np.float32):
+        copy = pickle.loads(pickle.dumps(estimator))
+        trained.append([])
+        for row in table[800:860]:
+            before = copy.checkpoint_
+            copy.partial_fit(row[np.newaxis].astype(dtype), labels(row[np.newaxis]))
+            trained[-1].append(copy.checkpoint_ != before)
+    assert trained[0] == trained[1] == trained[2]
+    assert 20 < sum(trained[0]) < 60
