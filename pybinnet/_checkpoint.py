@@ -12,6 +12,7 @@ import numpy as np
 
 from pybinnet import _engine
 from pybinnet._appendix import append, split
+from pybinnet._validation import demand
 
 _START = struct.Struct("<8sIIQQIIII")
 _LAYER = 16  # bytes of a layer's header
@@ -90,6 +91,13 @@ def split_progress(data: bytes, checkpoint_size: int) -> Progress | None:
     try:
         sizes = values.pop("blobs")
         checkpoint, model = rest[: sizes[0]], rest[sizes[0] : sum(sizes)]
-        return Progress(**values, best_checkpoint=checkpoint, best_model=model)
-    except (KeyError, TypeError, IndexError):
+        progress = Progress(**values, best_checkpoint=checkpoint, best_model=model)
+        whole = (progress.first_step, progress.loss_sum, progress.best_epoch, *sizes)
+        curves = (progress.losses, progress.scores, progress.validation_losses)
+        demand(all(isinstance(n, int) and n >= 0 for n in whole), "numbers")
+        demand(all(isinstance(value, float) for curve in curves for value in curve), "curves")
+        demand(progress.best_epoch <= len(progress.scores) <= len(progress.losses), "curves")
+        demand(sum(sizes) <= len(rest), "best network")
+    except (KeyError, TypeError, IndexError, ValueError):
         raise ValueError("checkpoint_ has an appendix of another version of pybinnet") from None
+    return progress

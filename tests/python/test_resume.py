@@ -13,6 +13,7 @@ import pytest
 from golden_data import images, labels, numbers
 
 from pybinnet import BinaryConnectClassifier, BinaryConnectRegressor, SaveCheckpoint
+from pybinnet import _appendix as appendix
 
 X = images(400, 9)
 KINDS = {
@@ -261,3 +262,36 @@ def test_partial_fit_cannot_begin_from_a_bare_checkpoint():
     estimator.checkpoint_ = WHOLE
     with pytest.raises(ValueError, match=r"checkpoint_ has no encoding; .* joblib\.dump"):
         estimator.partial_fit(X, labels(X), classes=[0, 1, 2])
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"losses": "abc"},
+        {"losses": 5},
+        {"losses": []},
+        {"scores": [None, None, None]},
+        {"first_step": "x"},
+        {"first_step": -3},
+        {"loss_sum": None},
+        {"best_epoch": 99},
+        {"best_epoch": "a"},
+        {"blobs": [10**9, 1]},
+        {"blobs": [-5, 3]},
+        {"blobs": "ab"},
+        {"later": 1},
+    ],
+    ids=str,
+)
+def test_an_appendix_of_others_changes_nothing(changed):
+    given = parameters(early_stopping=True)
+    checkpoint = checkpoints_of(BinaryConnectClassifier(**given), X, labels(X))[2]
+    bare = len(BinaryConnectClassifier(**given).fit(X, labels(X)).checkpoint_)
+    values, blob = appendix.split(checkpoint, bare)
+    estimator = BinaryConnectClassifier(**given, warm_start=True)
+    state = appendix.append(appendix.strip(checkpoint, bare), {**values, **changed}, blob)
+    estimator.checkpoint_ = state
+    before = dict(vars(estimator))
+    with pytest.raises(ValueError, match="checkpoint_ has an appendix of another version"):
+        estimator.fit(X, labels(X))
+    assert vars(estimator) == before
