@@ -22,6 +22,7 @@ import no_float
 import no_multiply
 import stack
 import symbols
+
 from tools import missing
 
 NOT_X86 = [] if platform.machine().lower() in ("x86_64", "amd64") else ["an x86-64 machine"]

@@ -7,6 +7,7 @@ from functools import cache
 
 import stack
 import symbols
+
 from tools import HERE, ROOT, compiled, output, planted, sources
 
 PREFIX = "arm-none-eabi-"

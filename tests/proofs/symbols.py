@@ -5,6 +5,7 @@
 import re
 
 from no_float import CC
+
 from tools import output, planted
 
 WRITABLE = """
