@@ -32,7 +32,7 @@ from pybinnet._rows import Rows, order_rows, row_hashes
 from pybinnet._stream import Stream, train_once
 from pybinnet._targets import Targets, spreads
 from pybinnet._training import Configuration, HeldOut, Training
-from pybinnet._validation import is_auto, unchanged_on_error
+from pybinnet._validation import is_auto, numbers, unchanged_on_error
 
 ENCODED_ROWS = 100_000  # that the encoder is fitted on
 
@@ -198,6 +198,7 @@ class BinaryConnectBase(BaseEstimator):  # type: ignore[misc]
     ) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.float64] | None]:
         """Validated rows of positive weight, what is to be learned of them, and their weights."""
         table, y = self._read(X, y, reset, min_rows)
+        table = numbers(table)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(
                 sample_weight, table, dtype=np.float64, ensure_non_negative=True
@@ -429,5 +430,5 @@ class BinaryConnectBase(BaseEstimator):  # type: ignore[misc]
     def _scores(self, X: Any) -> NDArray[np.int32]:
         """The deployed network's scores, in units of `_engine.SCORE_UNIT`."""
         check_is_fitted(self)
-        features = self.encoder_._encode(validate_data(self, X, reset=False))
+        features = self.encoder_._encode(numbers(validate_data(self, X, reset=False)))
         return _engine.predict_scores(self.model_, features)

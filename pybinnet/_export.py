@@ -22,7 +22,7 @@ from pybinnet._header import Exported, State, header
 from pybinnet._integer_ramps import INT32, MAX_FRACTION_BITS, IntegerRamps, integer_ramps
 from pybinnet._parameters import CHOICES, engine_method, rate_exponents
 from pybinnet._regressor import BinaryConnectRegressor
-from pybinnet._validation import check_flag, check_number
+from pybinnet._validation import check_flag, check_number, numbers
 
 _TEST_ROWS = 8
 
@@ -201,7 +201,7 @@ def _state(clf: BinaryConnectClassifier) -> State:
 
 def _as_inputs(clf: BinaryConnectClassifier, X_test: ArrayLike, fraction_bits: int) -> NDArray[Any]:
     """Rows, given as to `predict`, as the inputs that the header takes."""
-    rows = validate_data(clf, X_test, reset=False)
+    rows = numbers(validate_data(clf, X_test, reset=False))
     if clf.encoder_.identity_:
         return clf.encoder_._encode(rows)
     with np.errstate(over="ignore"):

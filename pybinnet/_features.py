@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from pybinnet._validation import unchanged_on_error
+from pybinnet._validation import numbers, unchanged_on_error
 
 _MAX_ROWS = 100_000  # rows that the edges are placed by
 MAX_ABS = np.finfo(np.float64).max / 4  # so that differences of edges are finite
@@ -237,8 +237,7 @@ class PiecewiseLinearEncoder(TransformerMixin, BaseEstimator):  # type: ignore[m
 
     def _validated(self, X: ArrayLike, reset: bool) -> NDArray[Any]:
         with np.errstate(invalid="ignore"):  # its first look for NaN is a sum, which may overflow
-            rows: NDArray[Any] = validate_data(self, X, reset=reset)
-        return rows
+            return numbers(validate_data(self, X, reset=reset))
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

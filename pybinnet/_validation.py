@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils.validation import check_array
 
 
 @contextmanager
@@ -59,6 +60,18 @@ def check_flag(name: str, value: Any) -> None:
     """Raise a TypeError unless `value` is a Boolean."""
     if not isinstance(value, bool | np.bool_):
         raise TypeError(f"{name}={value!r} is of type {type(value).__name__}; give True or False")
+
+
+def numbers(rows: NDArray[Any]) -> NDArray[Any]:
+    """Validated rows as numbers or Booleans, which scikit-learn's validation does not promise."""
+    if rows.dtype.kind == "O":  # of a list with None, or of Python's own large numbers
+        converted: NDArray[np.float64] = check_array(rows, dtype=np.float64)
+        return converted
+    if rows.dtype.kind not in "biuf":
+        raise TypeError(
+            f"X is of type {rows.dtype}; give numbers or Booleans: of dates, say, days since one"
+        )
+    return rows
 
 
 def demand(fits: bool, what: str) -> None:

@@ -176,8 +176,10 @@ ROWS = [
     ([[1, 2], [3]], ValueError, "inhomogeneous shape|Expected 2D array, got 1D"),
     (scipy.sparse.csr_matrix(X), TypeError, "[Ss]parse data was passed.*toarray"),
     (scipy.sparse.coo_matrix(X), TypeError, "[Ss]parse data was passed.*toarray"),
+    ([[None, 1.0]] * len(X), ValueError, "contains NaN"),
+    (X.astype("datetime64[D]"), TypeError, r"X is of type datetime64\[D\]; give numbers or Bool"),
 ]
-ROW_IDS = "nan inf empty columns 1d none 3d complex strings ragged csr coo".split()
+ROW_IDS = "nan inf empty columns 1d none 3d complex strings ragged csr coo None dates".split()
 
 
 @pytest.mark.parametrize(("rows", "error", "message"), ROWS, ids=ROW_IDS)
