@@ -206,7 +206,11 @@ def test_numbers(run, tmp_path):
 def test_bytes_and_integer_classes(run, tmp_path):
     X, y = load_digits(return_X_y=True)
     names = [f"pixel{i}" for i in range(64)]
-    write(tmp_path / "digits.csv", [*names, "digit"], np.column_stack([X, y]).astype(int).tolist())
+    write(
+        tmp_path / "digits.csv",
+        [*names, "digit"],
+        np.column_stack([15 * X, y]).astype(int).tolist(),
+    )
     train = ["train", "digits.csv", "--target", "digit", "--out", "net", "--bytes", "--epochs", "9"]
     assert run(*train)[0] == 0
     clf = load_model(tmp_path / "net")
