@@ -247,6 +247,11 @@ class Net:
         """Steps trained so far."""
         return int(lib.binnet_net_step(self._net))
 
+    @property
+    def loss(self) -> int:
+        """Loss of the last step, in 1/1024."""
+        return int(self._loss[0])
+
     def train_step(
         self, x: NDArray[np.uint8], labels: NDArray[np.uint16], rate_exponent: int
     ) -> int:
@@ -260,7 +265,7 @@ class Net:
             self._loss,
         )
         _check(status, "binnet_net_train_step")
-        return int(self._loss[0])
+        return self.loss
 
     def train_step_targets(
         self, x: NDArray[np.uint8], targets: NDArray[np.int8], rate_exponent: int
@@ -279,7 +284,7 @@ class Net:
             self._loss,
         )
         _check(status, "binnet_net_train_step_targets")
-        return int(self._loss[0])
+        return self.loss
 
     def calibrate(self, x: NDArray[np.uint8]) -> None:
         """Measure the normalisation statistics of the present weights on training rows."""

@@ -246,11 +246,13 @@ class Training:
             model = self.deploy()
             score, validation_loss = self.held_out.judge(model, self.params)
             best = score > done.best_score + self.params.tol
+            checkpoint = self.net.checkpoint() if best else b""
+            # All at once from here: interrupts come while C computes.
             done.validation_losses.append(validation_loss)
             done.scores.append(score)
             if best:
                 done.best_epoch = len(done.scores)
-                done.best_checkpoint, done.best_model = self.net.checkpoint(), model
+                done.best_checkpoint, done.best_model = checkpoint, model
         return EpochInfo(
             len(done.losses),
             self.n_epochs,
@@ -272,8 +274,16 @@ class Training:
         total = self.n_epochs * n_steps
         rates = [_engine.rate_exponent(*self.rates, first + i, total) for i in range(n_steps)]
         begun = self.net.step - done.first_step - first
-        for loss in train_steps(self.net, self.features, self.targets, order, rates, begun):
-            done.loss_sum += loss
+        n_noted = begun
+        losses = train_steps(self.net, self.features, self.targets, order, rates, begun)
+        try:
+            for loss in losses:
+                done.loss_sum += loss
+                n_noted += 1
+        except KeyboardInterrupt:  # mostly while C trains: the step is done, its loss not noted
+            if self.net.step - done.first_step - first > n_noted:
+                done.loss_sum += self.net.loss
+            raise
         done.losses.append(done.loss_sum / (1024 * n_rows))
         done.loss_sum = 0
 

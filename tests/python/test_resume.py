@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from golden_data import images, labels, numbers
 
-from pybinnet import BinaryConnectClassifier, BinaryConnectRegressor, SaveCheckpoint
+from pybinnet import BinaryConnectClassifier, BinaryConnectRegressor, SaveCheckpoint, _engine
 from pybinnet import _appendix as appendix
 
 X = images(400, 9)
@@ -134,6 +134,52 @@ def test_every_epoch_is_one_to_go_on_from(kind, early_stopping):
         assert resumed.loss_curve_ == whole.loss_curve_
         assert resumed.validation_scores_ == whole.validation_scores_
         assert resumed.validation_loss_curve_ == whole.validation_loss_curve_
+
+
+def interrupted_in(monkeypatch, name, call):
+    """Let Ctrl-C come while C computes in one call of a method: Python raises when it is done."""
+    method, calls = getattr(_engine.Net, name), []
+
+    def interrupting(net, *arguments):
+        result = method(net, *arguments)
+        calls.append(name)
+        if len(calls) == call:
+            raise KeyboardInterrupt
+        return result
+
+    monkeypatch.setattr(_engine.Net, name, interrupting)
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize("call", [1, 10, 13])
+def test_an_interrupt_within_an_epoch(kind, early_stopping, call, monkeypatch):
+    """The step that it came in counts, and so does its loss."""
+    estimator_type, y = kind
+    given = parameters(early_stopping=early_stopping, n_iter_no_change=2)
+    whole = estimator_type(**given).fit(X, y)
+    resumed = estimator_type(**given, warm_start=True)
+    step = "train_step" if y is KINDS["classes"][1] else "train_step_targets"
+    with monkeypatch.context() as patch, pytest.warns(UserWarning, match="interrupted after"):
+        interrupted_in(patch, step, call)
+        resumed.fit(X, y)
+    assert digests(resumed.fit(X, y)) == digests(whole)
+    assert resumed.loss_curve_ == whole.loss_curve_
+
+
+@pytest.mark.parametrize("call", [1, 2])
+def test_an_interrupt_while_the_best_state_is_kept(call, monkeypatch):
+    """The best network stays that of before, if there is one."""
+    estimator_type, y = KINDS["numbers"]
+    given = parameters(early_stopping=True, n_iter_no_change=2)
+    whole = estimator_type(**given).fit(X, y)
+    resumed = estimator_type(**given, warm_start=True)
+    with monkeypatch.context() as patch, pytest.warns(UserWarning, match="interrupted after"):
+        interrupted_in(patch, "checkpoint", call)
+        resumed.fit(X, y)
+    resumed.predict(X)
+    assert digests(resumed.fit(X, y)) == digests(whole)
+    assert resumed.validation_scores_ == whole.validation_scores_
+    assert resumed.validation_loss_curve_ == whole.validation_loss_curve_
 
 
 def test_random_state_need_not_be_known(kind):
