@@ -5,16 +5,25 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 
 def replace(path: Path, content: bytes) -> None:
-    """Write a file beside it and put it in its place, which other programs see as one step."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """Write a file beside it and put it in its place, which other programs see as one step.
+
+    Of a link, the file that it leads to is replaced. What is no file, such as a pipe or
+    ``/dev/null``, is not replaced but written to.
+    """
+    target = Path(os.path.realpath(path))
+    beside = target.with_name(f".{target.name}.{os.getpid()}.{threading.get_ident()}.tmp")
     try:
+        if path.exists() and not path.is_file():
+            path.write_bytes(content)
+            return
         try:
             beside.write_bytes(content)
-            os.replace(beside, path)
+            os.replace(beside, target)
         finally:
             beside.unlink(missing_ok=True)
     except OSError as error:  # of the file that was asked for

@@ -181,7 +181,7 @@ def write_table(
 
 def check_output(path: str, *inputs: str) -> None:
     """Raise an error now if a file could not be written in the end, or would replace an input."""
-    folder = Path(path).absolute().parent
+    folder = Path(os.path.realpath(path)).parent
     if not folder.is_dir():
         raise ValueError(f"{path} cannot be written: there is no folder {folder}")
     if Path(path).is_dir():
