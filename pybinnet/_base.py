@@ -115,9 +115,9 @@ class BinaryConnectBase(BaseEstimator):  # type: ignore[misc]
         raise NotImplementedError
 
     def _weigh(
-        self, y: NDArray[Any], weights: NDArray[np.float64] | None
+        self, y: NDArray[Any], weights: NDArray[np.float64] | None, of_stream: bool
     ) -> NDArray[np.float64] | None:
-        """The weights of rows, all things considered; None: 1."""
+        """The weights of rows, all things considered; None: 1. Rows of a stream are not all."""
         raise NotImplementedError
 
     def _code(self, y: NDArray[Any]) -> NDArray[Any]:
@@ -154,7 +154,7 @@ class BinaryConnectBase(BaseEstimator):  # type: ignore[misc]
     def _fit_checked(self, X: Any, y: Any, sample_weight: Any) -> None:
         warm = bool(self.warm_start) and self._has_state()
         keep = warm and hasattr(self, "encoder_")
-        table, y, weights = self._weighted(X, y, sample_weight, reset=not keep, min_rows=2)
+        table, y, weights = self._weighted(X, y, sample_weight, reset=not keep, of_stream=False)
         self._begin(y, keep)
         codes = self._code(y)
         hashes = row_hashes(table, codes.reshape(len(codes), -1))
@@ -194,16 +194,16 @@ class BinaryConnectBase(BaseEstimator):  # type: ignore[misc]
         self._stream = Stream()
 
     def _weighted(
-        self, X: Any, y: Any, sample_weight: Any, reset: bool, min_rows: int
+        self, X: Any, y: Any, sample_weight: Any, reset: bool, of_stream: bool
     ) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.float64] | None]:
         """Validated rows of positive weight, what is to be learned of them, and their weights."""
-        table, y = self._read(X, y, reset, min_rows)
+        table, y = self._read(X, y, reset, min_rows=1 if of_stream else 2)
         table = numbers(table)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(
                 sample_weight, table, dtype=np.float64, ensure_non_negative=True
             )
-        weights = self._weigh(y, sample_weight)
+        weights = self._weigh(y, sample_weight, of_stream)
         if weights is None or weights.all():
             return table, y, weights
         positive = weights > 0
@@ -288,7 +288,7 @@ class BinaryConnectBase(BaseEstimator):  # type: ignore[misc]
                 "checkpoint_ has no encoding; partial_fit goes on with a whole estimator, such as "
                 "joblib.dump keeps, and fit with warm_start=True from checkpoint_ alone"
             )
-        table, y, weights = self._weighted(X, y, sample_weight, reset=first, min_rows=1)
+        table, y, weights = self._weighted(X, y, sample_weight, reset=first, of_stream=True)
         codes = self._code(y)
         hashes = row_hashes(table, codes.reshape(len(codes), -1))
         rows = order_rows(hashes, weights, self.shuffle)

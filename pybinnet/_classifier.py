@@ -460,7 +460,7 @@ class BinaryConnectClassifier(ClassifierMixin, BinaryConnectBase):  # type: igno
         return table, y
 
     def _weigh(
-        self, y: NDArray[Any], weights: NDArray[np.float64] | None
+        self, y: NDArray[Any], weights: NDArray[np.float64] | None, of_stream: bool
     ) -> NDArray[np.float64] | None:
         check_class_weight(self.class_weight)
         if self.class_weight is None:
@@ -470,7 +470,9 @@ class BinaryConnectClassifier(ClassifierMixin, BinaryConnectBase):  # type: igno
                 f"class_weight={self.class_weight!r} is of classes that exclude each other, and y "
                 "has columns of labels that do not; use 'balanced', or sample_weight"
             )
-        of_classes: NDArray[np.float64] = compute_sample_weight(self.class_weight, y)
+        # Of a stream all classes are known, and scikit-learn refuses weights of those it misses.
+        labels = np.concatenate([y, self.classes_]) if of_stream else y
+        of_classes: NDArray[np.float64] = compute_sample_weight(self.class_weight, labels)[: len(y)]
         return of_classes if weights is None else weights * of_classes
 
     def _begin(self, y: NDArray[Any], keep: bool) -> None:

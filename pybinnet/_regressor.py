@@ -180,7 +180,7 @@ validation_scores_, validation_loss_curve_, model_, checkpoint_, coefs_, latent_
         return table, np.clip(y.astype(np.float64), -MAX_ABS, MAX_ABS)
 
     def _weigh(
-        self, y: NDArray[Any], weights: NDArray[np.float64] | None
+        self, y: NDArray[Any], weights: NDArray[np.float64] | None, of_stream: bool
     ) -> NDArray[np.float64] | None:
         return weights
 

@@ -135,6 +135,17 @@ def test_weights_are_repeats():
     assert of_classes.checkpoint_ == by_hand.checkpoint_
 
 
+def test_weights_of_classes_that_a_call_misses():
+    """A call may lack classes, of those with a weight and of those without."""
+    calls = [np.flatnonzero(Y < 3), np.flatnonzero(Y != 1), np.flatnonzero(Y == 1)]
+    of_classes, by_hand = classifier(class_weight={0: 2, 1: 3}), classifier()
+    for rows in calls:
+        of_classes.partial_fit(X[rows], Y[rows], [0, 1, 2])
+        weights = np.array([2, 3, 1])[Y[rows]]
+        by_hand.partial_fit(X[rows], Y[rows], [0, 1, 2], sample_weight=weights)
+    assert of_classes.checkpoint_ == by_hand.checkpoint_
+
+
 # Early stopping
 
 
