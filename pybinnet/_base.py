@@ -283,11 +283,8 @@ class BinaryConnectBase(BaseEstimator):  # type: ignore[misc]
 
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any) -> None:
         first = not self._has_state()
-        if not first and not hasattr(self, "encoder_"):
-            raise ValueError(
-                "checkpoint_ has no encoding; partial_fit goes on with a whole estimator, such as "
-                "joblib.dump keeps, and fit with warm_start=True from checkpoint_ alone"
-            )
+        if not first:
+            self._last_configuration()
         table, y, weights = self._weighted(X, y, sample_weight, reset=first, of_stream=True)
         codes = self._code(y)
         hashes = row_hashes(table, codes.reshape(len(codes), -1))
@@ -378,6 +375,17 @@ class BinaryConnectBase(BaseEstimator):  # type: ignore[misc]
                 "which has the deployed network only. Keep what is to learn more by joblib.dump"
             )
         return hasattr(self, "checkpoint_")
+
+    def _last_configuration(self) -> Configuration:
+        """That of the last fit; ValueError if there was none, whatever has been set since."""
+        self._has_state()
+        if not hasattr(self, "_configuration"):
+            raise ValueError(
+                f"this {type(self).__name__} was not fitted, though checkpoint_ has been set; from "
+                "that alone only fit with warm_start=True goes on. Take a whole estimator, such as "
+                "joblib.dump keeps"
+            )
+        return self._configuration
 
     @property
     def model_(self) -> bytes:

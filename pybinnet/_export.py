@@ -181,8 +181,7 @@ def _description(clf: BinaryConnectClassifier) -> str:
 
 
 def _state(clf: BinaryConnectClassifier) -> State:
-    clf._has_state()
-    before = clf._configuration
+    before = clf._last_configuration()
     method = engine_method(before.method)
     return State(
         checkpoint=clf.checkpoint_,

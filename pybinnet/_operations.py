@@ -197,8 +197,7 @@ def count_operations(
                 "leave the other parameters out"
             )
         check_is_fitted(layer_sizes)
-        layer_sizes._has_state()
-        configuration = layer_sizes._configuration
+        configuration = layer_sizes._last_configuration()
         n_features = int.from_bytes(layer_sizes.model_[24:28], "little")  # encoded ones
         batch_size, method = configuration.batch_size, engine_method(configuration.method)
         layer_sizes = (n_features, *configuration.units)

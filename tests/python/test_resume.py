@@ -306,7 +306,7 @@ def test_a_checkpoint_of_another_net_is_refused(make, message):
 def test_partial_fit_cannot_begin_from_a_bare_checkpoint():
     estimator = BinaryConnectClassifier(**parameters())
     estimator.checkpoint_ = WHOLE
-    with pytest.raises(ValueError, match=r"checkpoint_ has no encoding; .* joblib\.dump"):
+    with pytest.raises(ValueError, match=r"was not fitted, though checkpoint_ .* joblib\.dump"):
         estimator.partial_fit(X, labels(X), classes=[0, 1, 2])
 
 

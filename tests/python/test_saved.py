@@ -137,6 +137,23 @@ def test_what_is_loaded_has_no_state_of_training(use, tmp_path):
     assert {**vars(again), "warm_start": None} == before
 
 
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda clf: clf.partial_fit(X, Y),
+        lambda clf: export_c(clf, "never.h", checkpoint=True),
+        lambda clf: count_operations(clf),
+    ],
+)
+def test_a_checkpoint_does_not_make_it_whole(use, tmp_path):
+    again = there_and_back(classifier(), tmp_path)
+    again.checkpoint_ = classifier().checkpoint_
+    before = dict(vars(again))
+    with pytest.raises(ValueError, match=r"was not fitted, though checkpoint_ .* joblib\.dump"):
+        use(again)
+    assert vars(again) == before
+
+
 def test_column_names(tmp_path):
     pd = pytest.importorskip("pandas")
     frame = pd.DataFrame(X / 3, columns=list("abcdé") + ["f g"])
