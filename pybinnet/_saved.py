@@ -172,7 +172,7 @@ def _restored(values: dict[str, Any], n_features: int, n_outputs: int) -> Any:
         demand(len(names) == estimator.n_features_in_, "column names")
         demand(all(isinstance(name, str) for name in names), "column names")
         estimator.feature_names_in_ = np.array(names, dtype=object)
-    estimator.encoder_ = _encoder(values, estimator.n_features_in_, n_features)
+    estimator.encoder_ = _encoder(values, estimator.n_features_in_)
     demand(estimator.encoder_.n_features_out_ == n_features, "edges")
     estimator._load_saved(values)
     demand(estimator._n_outputs() == n_outputs, "outputs")
@@ -186,7 +186,7 @@ def _parameters(parameters: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _encoder(values: dict[str, Any], n_columns: Any, n_features: int) -> PiecewiseLinearEncoder:
+def _encoder(values: dict[str, Any], n_columns: Any) -> PiecewiseLinearEncoder:
     edges, spans = values["edges"], values["spans"]
     encoder = PiecewiseLinearEncoder()
     encoder.identity_ = edges is None
@@ -195,7 +195,8 @@ def _encoder(values: dict[str, Any], n_columns: Any, n_features: int) -> Piecewi
     if edges is not None:
         encoder.edges_ = [checked_edges(of_column) for of_column in edges]
         demand(len(encoder.edges_) == n_columns == len(spans), "edges")
-        demand(all(type(span) is int and 1 <= span <= n_features for span in spans), "spans")
+        for of_column, span in zip(encoder.edges_, spans, strict=True):
+            demand(type(span) is int and 1 <= span <= max(1, of_column.size - 1), "spans")
         encoder.spans_ = spans
         encoder.n_features_out_ = max(1, sum(encoder._n_ramps()))
     return encoder

@@ -249,6 +249,19 @@ def test_an_appendix_that_does_not_fit(name, changed, tmp_path):
         loaded(tmp_path, name, **changed)
 
 
+@pytest.mark.parametrize("edges", [[0.0], [0.0, 1.0], [0.0, 1.0, 2.0]])
+def test_ramps_that_are_longer_than_their_column(edges, tmp_path):
+    """As many ramps as the network takes, but over more intervals than there are edges for."""
+    values = FILES["classes"][1]
+    span = len(values["edges"][0]) + values["spans"][0] - len(edges)
+    changed = {
+        "edges": [edges, *values["edges"][1:]],
+        "spans": [span, *values["spans"][1:]],
+    }
+    with pytest.raises(ValueError, match="its spans do not fit"):
+        loaded(tmp_path, "classes", **changed)
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_an_appendix_with_something_missing(name, tmp_path):
     model, values = FILES[name]
