@@ -438,5 +438,8 @@ class BinaryConnectBase(BaseEstimator):  # type: ignore[misc]
     def _scores(self, X: Any) -> NDArray[np.int32]:
         """The deployed network's scores, in units of `_engine.SCORE_UNIT`."""
         check_is_fitted(self)
-        features = self.encoder_._encode(numbers(validate_data(self, X, reset=False)))
-        return _engine.predict_scores(self.model_, features)
+        return _engine.predict_scores(self.model_, self._features(X))
+
+    def _features(self, X: Any) -> NDArray[np.uint8]:
+        """What the network takes of rows."""
+        return self.encoder_._encode(numbers(validate_data(self, X, reset=False)))

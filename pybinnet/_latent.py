@@ -62,8 +62,8 @@ def evaluate_latent(
     classifier._has_state()
     scores = latent_scores(
         classifier.checkpoint_,
-        classifier.encoder_.transform(X),
-        classifier.encoder_.transform(X_train),
+        classifier._features(X),
+        classifier._features(X_train),
     )
     return float(accuracy_score(y, classifier.classes_[scores.argmax(axis=1)]))
 

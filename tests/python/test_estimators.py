@@ -106,6 +106,19 @@ def test_latent_evaluation_is_of_real_valued_weights(digits):
     assert latent != classifier.score(X_test, y_test)
 
 
+def test_latent_evaluation_of_named_columns(digits, recwarn):
+    pandas = pytest.importorskip("pandas")
+    X_train, X_test, y_train, y_test = digits
+    names = [f"pixel{i}" for i in range(64)]
+    train, test = (pandas.DataFrame(X, columns=names) for X in (X_train, X_test))
+    classifier = small().fit(train, y_train)
+    latent = evaluate_latent(classifier, test, y_test, train)
+    assert latent == evaluate_latent(small().fit(X_train, y_train), X_test, y_test, X_train)
+    assert not recwarn.list
+    with pytest.raises(ValueError, match="feature names should match"):
+        evaluate_latent(classifier, test.rename(columns={"pixel0": "other"}), y_test, train)
+
+
 def test_warm_start_of_another_method_is_refused(digits):
     X_train, _, y_train, _ = digits
     for name, value in [
