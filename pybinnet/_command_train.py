@@ -11,7 +11,7 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
@@ -59,14 +59,25 @@ def _delimiter(text: str) -> str:
 
 
 def _share(text: str) -> float:
-    share = float(text)
-    if not 0 <= share < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a share from 0 to below 1")
-    return share
+    with suppress(ValueError):
+        share = float(text)
+        if 0 <= share < 1:
+            return share
+    raise argparse.ArgumentTypeError(f"{text!r} is not a share from 0 to below 1")
 
 
 def _epochs(text: str) -> int | str:
-    return text if text == "auto" else int(text)
+    with suppress(ValueError):
+        return text if text == "auto" else int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is neither an integer nor 'auto'")
+
+
+def _seed(text: str) -> int:
+    with suppress(ValueError):
+        seed = int(text)
+        if 0 <= seed < 2**32:  # what scikit-learn takes
+            return seed
+    raise argparse.ArgumentTypeError(f"{text!r} is not an integer from 0 to 2**32 - 1")
 
 
 def add(commands: Any) -> None:
@@ -142,7 +153,7 @@ def add(commands: Any) -> None:
         "--balanced", action="store_true", help="give all classes the same weight in training"
     )
     network.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="of all that is random (default 0)"
+        "--seed", type=_seed, default=0, metavar="N", help="of all that is random (default 0)"
     )
     add_jobs(network)
     parser.add_argument(
