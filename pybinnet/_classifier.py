@@ -403,18 +403,19 @@ class BinaryConnectClassifier(ClassifierMixin, BinaryConnectBase):  # type: igno
         Returns
         -------
         probabilities : ndarray of shape (n_samples, n_classes)
-            Positive, with rows that sum to 1; columns in the order of `classes_`. Of labels that
+            From 0 to 1, with rows that sum to 1; columns in the order of `classes_`. Of labels that
             do not exclude each other, the probability of each.
         """
         logits = PROBABILITY_SLOPE * self._margins(X)
         if self._multilabel:
-            return 1 / (1 + np.exp(-2 * logits))
+            with np.errstate(over="ignore"):  # of margins below -177: the probability is 0
+                return 1 / (1 + np.exp(-2 * logits))
         powers: NDArray[np.float64] = np.exp(logits - logits.max(axis=1, keepdims=True))
         powers /= powers.sum(axis=1, keepdims=True)
         return powers
 
     def predict_log_proba(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Return the logarithms of `predict_proba`.
+        """Return the logarithms of what `predict_proba` estimates, also where that rounds to 0.
 
         Parameters
         ----------
@@ -424,9 +425,14 @@ class BinaryConnectClassifier(ClassifierMixin, BinaryConnectBase):  # type: igno
         Returns
         -------
         log_probabilities : ndarray of shape (n_samples, n_classes)
-            Natural logarithms.
+            Natural logarithms; all finite.
         """
-        return np.log(self.predict_proba(X))
+        logits = PROBABILITY_SLOPE * self._margins(X)
+        if self._multilabel:
+            return -np.logaddexp(0, -2 * logits)
+        logits -= logits.max(axis=1, keepdims=True)
+        logits -= np.log(np.exp(logits).sum(axis=1, keepdims=True))
+        return logits
 
     def _margins(self, X: ArrayLike) -> NDArray[np.float64]:
         return self._scores(X) / _engine.SCORE_UNIT

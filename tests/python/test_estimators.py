@@ -106,6 +106,20 @@ def test_latent_evaluation_is_of_real_valued_weights(digits):
     assert latent != classifier.score(X_test, y_test)
 
 
+@pytest.mark.parametrize("labels", [np.arange(2000) % 2, np.arange(4000).reshape(2000, 2) % 3 % 2])
+def test_logarithms_are_finite_where_margins_are_large(labels, recwarn):
+    """Rows far from all training rows: but for four of these, columns are 0."""
+    X = np.zeros((2000, 300), dtype=np.uint8)
+    X[0], X[1:4, :100] = 255, 255
+    classifier = BinaryConnectClassifier((), max_iter=3, random_state=0).fit(X, labels)
+    logarithms, shares = classifier.predict_log_proba(X), classifier.predict_proba(X)
+    assert np.abs(classifier.decision_function(X)).max() > 200
+    assert np.isfinite(logarithms).all() and logarithms.max() <= 0
+    assert logarithms.min() < -700 and shares.min() == 0
+    assert np.allclose(np.exp(logarithms), shares)
+    assert not recwarn.list
+
+
 def test_latent_evaluation_of_named_columns(digits, recwarn):
     pandas = pytest.importorskip("pandas")
     X_train, X_test, y_train, y_test = digits
