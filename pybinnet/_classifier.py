@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin
-from sklearn.metrics import accuracy_score
 from sklearn.utils import Tags, compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import column_or_1d, validate_data
@@ -20,7 +19,7 @@ from pybinnet._base import BinaryConnectBase
 from pybinnet._callbacks import EpochInfo
 from pybinnet._parameters import check_class_weight, check_parameters
 from pybinnet._rows import Rows
-from pybinnet._targets import UNIT, Targets
+from pybinnet._targets import UNIT, Targets, exact_mean
 from pybinnet._validation import demand, unchanged_on_error
 
 # Of the softmax in predict_proba: near the least log-loss on six data sets, which is at 1 to 4.
@@ -543,7 +542,8 @@ class BinaryConnectClassifier(ClassifierMixin, BinaryConnectBase):  # type: igno
         return len(self.classes_)
 
     def _judge(self, scores: NDArray[np.int32], y: NDArray[Any], weights: Any) -> float:
-        return float(accuracy_score(y, self._decided(scores), sample_weight=weights))
+        right = self._decided(scores) == y
+        return exact_mean(right if right.ndim == 1 else right.all(axis=1), weights)
 
     def _saved(self) -> dict[str, Any]:
         kind = self.classes_.dtype.kind

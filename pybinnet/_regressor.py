@@ -4,12 +4,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import RegressorMixin
-from sklearn.metrics import r2_score
 from sklearn.utils import Tags
 from sklearn.utils.validation import validate_data
 
@@ -18,7 +18,7 @@ from pybinnet._base import ENCODED_ROWS, BinaryConnectBase
 from pybinnet._features import MAX_ABS, place_edges
 from pybinnet._parameters import check_parameters
 from pybinnet._rows import Rows
-from pybinnet._targets import UNIT, Targets
+from pybinnet._targets import UNIT, Targets, exact_mean, to_unit
 from pybinnet._validation import checked_edges, demand, unchanged_on_error
 
 _N_RAMPS = 16  # of a number: 8 to 64 did as well (docs/algorithm.md, section 4)
@@ -213,7 +213,9 @@ validation_scores_, validation_loss_curve_, model_, checkpoint_, coefs_, latent_
         return max(2, sum(edges.size - 1 for edges in self.target_edges_))
 
     def _judge(self, scores: NDArray[np.int32], y: NDArray[Any], weights: Any) -> float:
-        return float(r2_score(y, self._decided(scores), sample_weight=weights))
+        wanted, predicted = (rows.reshape(len(y), -1).T for rows in (y, self._decided(scores)))
+        of_columns = [_r2(*pair, weights) for pair in zip(wanted, predicted, strict=True)]
+        return math.fsum(of_columns) / len(of_columns)
 
     def _saved(self) -> dict[str, Any]:
         return {
@@ -231,6 +233,16 @@ validation_scores_, validation_loss_curve_, model_, checkpoint_, coefs_, latent_
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
+
+
+def _r2(y: NDArray[np.float64], predicted: NDArray[np.float64], weights: Any) -> float:
+    """R² as `sklearn.metrics.r2_score` has it, of exact sums: it decides which network is best."""
+    y, predicted = to_unit(np.stack([y, predicted]))
+    residual = exact_mean((y - predicted) ** 2, weights)
+    variance = exact_mean((y - exact_mean(y, weights)) ** 2, weights)
+    if variance == 0:
+        return float(residual == 0)
+    return 1 - residual / variance
 
 
 def _edges(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -104,7 +104,10 @@ def order_rows(
     So the result of training does not depend on the order in which rows are given, and a row of
     weight 3 is as three rows.
     """
-    indices = np.argsort(hashes, kind="stable") if shuffle else np.arange(len(hashes))
+    if not shuffle:
+        indices = np.arange(len(hashes))
+    else:  # of rows that are equal the lighter come first
+        indices = np.lexsort([hashes] if weights is None else [weights, hashes])
     if weights is None:
         return Rows(indices)
     indices = indices[weights[indices] > 0]

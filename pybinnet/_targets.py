@@ -62,8 +62,18 @@ def mean_loss(scores: NDArray[np.int32], targets: Targets, weights: NDArray[Any]
     short[(wanted == _engine.SCORE_UNIT) & (short < 0)] = 0
     short[(wanted == -_engine.SCORE_UNIT) & (short > 0)] = 0
     of_rows = (short * short).sum(axis=1) / _engine.SCORE_UNIT**2
-    return (
-        math.fsum(of_rows) / len(of_rows)
-        if weights is None
-        else float(math.fsum(of_rows * weights) / math.fsum(weights))
-    )
+    return exact_mean(of_rows, weights)
+
+
+def exact_mean(values: NDArray[Any], weights: NDArray[Any] | None) -> float:
+    """The mean of rows, the same in whatever order they come, on every machine."""
+    if weights is None:
+        return math.fsum(values) / len(values)
+    weights = to_unit(weights)
+    return math.fsum(values * weights) / math.fsum(weights)
+
+
+def to_unit(values: NDArray[Any]) -> NDArray[Any]:
+    """Divided by a power of two to be within -1 and 1, so that no sum of squares overflows."""
+    scaled: NDArray[Any] = np.ldexp(values, -np.frexp(np.abs(values).max())[1])
+    return scaled

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 from golden_data import images, labels, numbers
-from sklearn.metrics import recall_score
+from sklearn.metrics import r2_score, recall_score
 
 from pybinnet import BinaryConnectClassifier, BinaryConnectRegressor
+from pybinnet._regressor import _r2
 
 X = images(300, 6)
 Y = labels(X)
@@ -51,6 +52,36 @@ def test_weights_go_with_their_rows(kind):
     assert files(fitted(estimator_type, X[order], y[order], weights[order])) == given
     assert files(fitted(estimator_type, X, y, weights / 8)) == given  # only proportions count
     assert files(fitted(estimator_type, X, y, weights[order])) != given
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_weights_of_equal_rows(kind, early_stopping):
+    """The order of two rows that differ in nothing but their weights is no matter."""
+    estimator_type, y = kind
+    twice, order = np.repeat(np.arange(300), 2), np.random.RandomState(0).permutation(600)
+    weights = 0.1 + np.arange(600) % 7
+    options = {"early_stopping": early_stopping, "validation_fraction": 0.3}
+    one = fitted(estimator_type, X[twice], y[twice], weights, **options)
+    table, y, weights = X[twice][order], y[twice][order], weights[order]
+    other = fitted(estimator_type, table, y, weights, **options)
+    assert files(other) == files(one)
+    assert other.validation_scores_ == one.validation_scores_
+    assert other.validation_loss_curve_ == one.validation_loss_curve_
+
+
+@pytest.mark.parametrize("weights", [None, 0.1 + np.arange(90) % 7])
+@pytest.mark.parametrize("scale", [1.0, 2.0**1000, 2.0**-1000])
+def test_validation_scores_are_those_of_scikit_learn(weights, scale):
+    """But for the last bits; and sums of squares neither overflow nor vanish."""
+    random = np.random.RandomState(0)
+    y = random.normal(size=(90, 2))
+    predicted = y + random.normal(size=(90, 2))
+    expected = r2_score(y, predicted, sample_weight=weights)
+    of_columns = [
+        _r2(*pair, weights) for pair in zip(scale * y.T, scale * predicted.T, strict=True)
+    ]
+    assert np.mean(of_columns) == pytest.approx(expected, rel=1e-12)
+    assert _r2(np.ones(3), np.ones(3), None) == 1 and _r2(np.ones(3), np.zeros(3), None) == 0
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
