@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -276,7 +277,9 @@ class BinaryConnectBase(BaseEstimator):  # type: ignore[misc]
                 f"{n_features}; fit with the rows that it was trained on"
             )
         before = Configuration.of_checkpoint(header, asked)
-        before.refuse_others(asked, is_auto(self.batch_size))
+        before.refuse_others(
+            asked, is_auto(self.batch_size), "warm_start=True", "set warm_start=False"
+        )
         return before
 
     # Partial fit
@@ -284,7 +287,7 @@ class BinaryConnectBase(BaseEstimator):  # type: ignore[misc]
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any) -> None:
         first = not self._has_state()
         if not first:
-            self._last_configuration()
+            self._refuse_another_net()
         table, y, weights = self._weighted(X, y, sample_weight, reset=first, of_stream=True)
         codes = self._code(y)
         hashes = row_hashes(table, codes.reshape(len(codes), -1))
@@ -312,6 +315,17 @@ class BinaryConnectBase(BaseEstimator):  # type: ignore[misc]
             of_rows = None if weights is None else weights[~kept]
             held_out = HeldOut(features[~kept], targets[~kept], y[~kept], of_rows)
         self._learn(features, targets, rows, held_out)
+
+    def _refuse_another_net(self) -> None:
+        """Raise a ValueError if parameters were changed that the net was made with."""
+        before = self._last_configuration()
+        asked = replace(
+            before,
+            units=(*hidden_sizes(self), before.units[-1]),
+            method=method_parameters(self),
+            batch_size=batch_size(self),
+        )
+        before.refuse_others(asked, is_auto(self.batch_size), "partial_fit", "clone the estimator")
 
     def _begin_stream(self, targets: Targets, rows: Rows) -> None:
         counts, n_rows = spreads(targets, self._n_outputs(), rows)

@@ -318,7 +318,8 @@ class BinaryConnectClassifier(ClassifierMixin, BinaryConnectBase):  # type: igno
         `early_stopping`, `validation_fraction` of the rows are never trained on (the same whenever
         they come); `model_` is the network that scores best on the latest 8192 of them, and
         after `n_iter_no_change` calls without improvement calls do nothing. Rows that a `fit`
-        before had set aside are others: a stream may train on them.
+        before had set aside are others: a stream may train on them. Layers, batch size and method
+        (`weights` to `input_dropout`) must stay those of the first call.
 
         Parameters
         ----------

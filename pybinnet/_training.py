@@ -52,8 +52,13 @@ class Configuration:
         spreads = spreads_of(header.scales)
         return cls(header.seed, header.units, method, header.batch_size, *spreads)
 
-    def refuse_others(self, asked: Configuration, any_batch_size: bool) -> None:
-        """Raise a ValueError if a warm start asks for another net."""
+    def refuse_others(
+        self, asked: Configuration, any_batch_size: bool, going_on: str, anew: str
+    ) -> None:
+        """Raise a ValueError if another net is asked for.
+
+        `going_on` is what asks, and `anew` how to begin with another.
+        """
         for name, old, new in [
             ("hidden_layer_sizes", self.units[:-1], asked.units[:-1]),
             (
@@ -66,8 +71,8 @@ class Configuration:
         ]:
             if new != old and not (name == "batch_size" and any_batch_size):
                 raise ValueError(
-                    f"warm_start=True needs the {name} of the previous fit, {old}, got {new}; "
-                    "set warm_start=False to start anew"
+                    f"{going_on} needs the {name} of the previous fit, {old}, got {new}; "
+                    f"{anew} to start anew"
                 )
 
     def net(self, n_features: int, n_jobs: int | None) -> _engine.Net:

@@ -220,6 +220,24 @@ def test_what_is_kept_is_bounded():
     assert sizes[2] - sizes[1] < 1000
 
 
+@pytest.mark.parametrize(
+    "changed", [{"hidden_layer_sizes": (16,)}, {"weights": "ternary"}, {"batch_size": 8}]
+)
+@pytest.mark.parametrize("begin", ["fit", "partial_fit"])
+def test_a_stream_goes_on_with_its_net_only(changed, begin):
+    (name,) = changed
+    estimator = classifier(max_iter=1)
+    getattr(estimator, begin)(X, Y, **({"classes": [0, 1, 2]} if begin == "partial_fit" else {}))
+    estimator.set_params(**changed)
+    before = dict(vars(estimator))
+    message = f"partial_fit needs the {name} of the previous fit, .*, got .*; clone the estimator"
+    with pytest.raises(ValueError, match=message):
+        estimator.partial_fit(X, Y)
+    assert vars(estimator) == before
+    estimator.set_params(**{**classifier().get_params(), "learning_rate_final": 2.0**-9})
+    assert estimator.partial_fit(X, Y).n_iter_ == 2
+
+
 def test_callbacks_are_told_of_calls():
     seen = []
     estimator = classifier(callbacks=[seen.append], early_stopping=True)
