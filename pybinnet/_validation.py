@@ -40,10 +40,11 @@ def check_number(
     """
     shown = value if whole is None else whole
     if not isinstance(value, kind) or isinstance(value, bool | np.bool_):
+        wrong = "is" if whole is None else f"has {value!r},"
         wanted = "an integer" if kind is Integral else "a number"
         alternative = f" or {or_else}" if or_else else ""
         raise TypeError(
-            f"{name}={shown!r} is of type {type(shown).__name__}; give {wanted}{alternative}"
+            f"{name}={shown!r} {wrong} of type {type(value).__name__}; give {wanted}{alternative}"
         )
     if not low <= value <= high:
         raise ValueError(f"{name}={shown!r} is outside the allowed range, {low} to {high}")

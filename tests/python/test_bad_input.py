@@ -44,7 +44,7 @@ PARAMETERS = [
     (
         {"hidden_layer_sizes": (2.5,)},
         TypeError,
-        r"hidden_layer_sizes=\(2.5,\) is of type tuple; give an integer",
+        r"hidden_layer_sizes=\(2\.5,\) has 2\.5, of type float; give an integer",
     ),
     ({"hidden_layer_sizes": "8"}, TypeError, "hidden_layer_sizes='8' is of type str"),
     ({"hidden_layer_sizes": None}, TypeError, "hidden_layer_sizes=None"),
