@@ -63,11 +63,12 @@ def read_table(
         try:
             wanted = [*(names or ()), *([] if target is None else [target]), *drop]
             header = _header(shown(path), reader, delimiter, wanted)
+            droppable: Sequence[str] = ()
             if names is None:
-                names = [name for name in header if name != target and name not in drop]
+                names = droppable = [name for name in header if name != target and name not in drop]
             numeric = names if target is None or text_target else [*names, target]
             text = target if text_target else None
-            matrix, texts = _rows(shown(path), reader, delimiter, header, numeric, text)
+            matrix, texts = _rows(shown(path), reader, delimiter, header, numeric, text, droppable)
         except UnicodeDecodeError as error:
             raise ValueError(f"{shown(path)} is no text in UTF-8 ({error}); convert it") from None
         except csv.Error as error:
@@ -86,6 +87,7 @@ def _rows(
     header: list[str],
     numeric: Sequence[str],
     text: str | None,
+    droppable: Sequence[str],
 ) -> tuple[NDArray[np.float64], list[str]]:
     """The columns of numbers, and the one of text."""
     columns = [header.index(name) for name in numeric]
@@ -106,7 +108,8 @@ def _rows(
         except ValueError:
             values = [math.nan]
         if not all(map(math.isfinite, values)):
-            raise ValueError(f"{path}, line {reader.line_num}, {_bad_cell(cells, header, columns)}")
+            wrong = _bad_cell(cells, header, columns, droppable)
+            raise ValueError(f"{path}, line {reader.line_num}, {wrong}")
         numbers.extend(values)
         if text_column is not None:
             texts.append(cells[text_column])
@@ -148,14 +151,20 @@ def _listed(names: list[str]) -> str:
     return ", ".join(map(repr, names[:_NAMES_SHOWN])) + (f" and {more} more" if more > 0 else "")
 
 
-def _bad_cell(cells: list[str], header: list[str], columns: list[int]) -> str:
+def _bad_cell(
+    cells: list[str], header: list[str], columns: list[int], droppable: Sequence[str]
+) -> str:
     """Which cell of a row is no finite number, and what to do."""
     column = next(c for c in columns if not _is_finite(cells[c]))
-    if not cells[column].strip():
-        return f"column {header[column]!r} is empty; fill it in, or leave the row or the column out"
+    name, cell = header[column], cells[column]
+    way_out = "leave the row out"
+    if name in droppable:
+        way_out += ", or the column by --drop"
+    if not cell.strip():
+        return f"column {name!r} is empty; fill it in, or {way_out}"
     return (
-        f"column {header[column]!r} has {cells[column]!r}, which is no finite number; write "
-        "numbers (of categories a column of 0 and 1 for each), or leave the row or the column out"
+        f"column {name!r} has {cell!r}, which is no finite number; write numbers (of categories a "
+        f"column of 0 and 1 for each), or {way_out}"
     )
 
 

@@ -307,7 +307,11 @@ def test_head_of_a_pipe(iris, tmp_path):
         ("a,b,y\n1,2,u\n\n1,2\n", "t.csv, line 4 has 2 columns, and line 1 names 3; give each"),
         ("a,b,y\n1,2,u\n1,red,v\n", "t.csv, line 3, column 'b' has 'red', which is no finite numb"),
         ("a,b,y\n1,2,u\n1,nan,v\n", "t.csv, line 3, column 'b' has 'nan', which is no finite numb"),
-        ("a,b,y\n1,2,u\n,2,v\n", "t.csv, line 3, column 'a' is empty; fill it in, or leave"),
+        (
+            "a,b,y\n1,2,u\n,2,v\n",
+            "t.csv, line 3, column 'a' is empty; fill it in, or leave the row out, or the column "
+            "by --drop\n",
+        ),
         ("a,b,y\n1,2, \n", "t.csv, line 2, column 'y' is empty; fill it in, or leave"),
         ("a,,y\n1,2,u\n", "t.csv, line 1: column 2 has no name"),
         ("a,a,y\n1,2,u\n", "t.csv, line 1 names two columns 'a'"),
@@ -332,6 +336,7 @@ def test_target_that_is_no_number(call, iris):
     train = ["train", iris, "--target", "species", "--out", "net", "--regression"]
     code, _, err = call(*train)
     assert code == 1 and "line 2, column 'species' has 'setosa', which is no finite number" in err
+    assert err.endswith("or leave the row out\n")  # --drop would drop the target
 
 
 def test_no_text(call, tmp_path):
