@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 
 from pybinnet._classifier import BinaryConnectClassifier
+from pybinnet._features import BYTES_REACH, are_bytes
 from pybinnet._parameters import CHOICES
 from pybinnet._regressor import BinaryConnectRegressor
 from pybinnet._saved import save_model
@@ -169,6 +170,12 @@ def _run(options: argparse.Namespace) -> None:
     classes = "" if options.regression else f", {len(np.unique(y))} classes"
     print(f"{shown(options.data)}: {len(X)} rows, {len(names)} columns{classes}", flush=True)
     X_train, X_test, y_train, y_test = _split(X, y, options)
+    if options.bytes and not are_bytes(X_train):
+        raise ValueError(
+            f"{shown(options.data)} does not use the range of a byte: fewer than half of the "
+            f"columns that vary come to {BYTES_REACH}; multiply them, or leave out --bytes, and "
+            "columns are encoded"
+        )
     start = time.perf_counter()
     with _noting_interrupts() as interrupts:
         estimator.fit(X_train, y_train)

@@ -20,7 +20,7 @@ MAX_ABS = np.finfo(np.float64).max / 4  # so that differences of edges are finit
 _BLOCK = 1 << 16  # outputs computed at a time: 512 KiB of float64
 _AUTO_RAMPS = (31, 15, 7, 3)
 _AUTO_WIDTH = 512
-_BYTES_REACH = 64  # is the least maximum of a column that uses the range of bytes
+BYTES_REACH = 64  # is the least maximum of a column that uses the range of bytes
 
 
 class PiecewiseLinearEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -145,7 +145,7 @@ class PiecewiseLinearEncoder(TransformerMixin, BaseEstimator):  # type: ignore[m
 
     def _fit(self, X: ArrayLike, n_ramps: int | str) -> None:
         rows = self._validated(X, reset=True)
-        self.identity_ = _are_bytes(rows)
+        self.identity_ = are_bytes(rows)
         self.edges_: list[NDArray[np.float64]] = []
         self.spans_: list[int] = []
         if self.identity_:
@@ -294,13 +294,13 @@ def place_edges(ordered: NDArray[np.float64], n_edges: int) -> NDArray[np.float6
     return edges
 
 
-def _are_bytes(X: NDArray[Any]) -> bool:
+def are_bytes(X: NDArray[Any]) -> bool:
     """Whether numbers are bytes that use their range: images, not counts or codes."""
     if X.dtype != np.uint8:
         return False
     most = X.max(axis=0)
     most = most[most > X.min(axis=0)]
-    return bool(2 * np.count_nonzero(most >= _BYTES_REACH) >= most.size)
+    return bool(2 * np.count_nonzero(most >= BYTES_REACH) >= most.size)
 
 
 def _as_bytes(X: NDArray[Any]) -> NDArray[np.uint8]:

@@ -222,6 +222,11 @@ def test_bytes_and_integer_classes(run, tmp_path):
     code, _, err = run("train", "bad.csv", "--target", "digit", "--out", "other", "--bytes")
     assert code == 1 and "row 1, column 'pixel63' has 256.0, which is no byte" in err
 
+    write(tmp_path / "dim.csv", [*names, "digit"], np.column_stack([X, y]).astype(int).tolist())
+    code, _, err = run("train", "dim.csv", "--target", "digit", "--out", "other", "--bytes")
+    assert code == 1 and "fewer than half of the columns that vary come to 64; multiply" in err
+    assert not (tmp_path / "other").exists()
+
 
 def test_labels_stay_as_they_are_written(run, tmp_path):
     write(tmp_path / "t.csv", ["x", "y"], [[i, "007" if i % 2 else "7"] for i in range(40)])
