@@ -53,7 +53,7 @@ class SaveCheckpoint:
     Parameters
     ----------
     path : str or path-like
-        The file.
+        The file, for one fit: those of a search or cross-validation would all replace the same.
 
     See Also
     --------
