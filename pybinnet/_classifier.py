@@ -190,7 +190,8 @@ class BinaryConnectClassifier(ClassifierMixin, BinaryConnectBase):  # type: igno
 
     **Reproducibility.** With an int as `random_state` the bytes of `checkpoint_` and `model_`
     depend on the set of rows, the parameters and the version of this library, and on nothing else:
-    not on the processor, instruction set, threads, operating system, or order of the rows.
+    not on the processor, instruction set, threads, operating system, or order of the rows. (With
+    `early_stopping` scikit-learn's `train_test_split` says which rows are set aside.)
 
     **Going on after a crash.** Give `SaveCheckpoint` as a callback. After
     ``clf = BinaryConnectClassifier(..., warm_start=True)`` with the same parameters and

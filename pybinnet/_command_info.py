@@ -6,30 +6,63 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 from typing import Any
 
 from pybinnet import _engine
 from pybinnet._cpu import cpu_info
+from pybinnet._model_file import read_model
+from pybinnet._saved import load_model
+
+_SHOWN = 20  # columns and classes
+_TITLES = {"version": "pybinnet", "isa": "instruction set", "isas": "supported"}
 
 
 def add(commands: Any) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
         "info",
-        help="say version, processor, instruction set and threads",
-        description="Say what this package computes with, for reports of errors and measurements. "
-        "BINNET_ISA in the environment forces an instruction set.",
+        help="say version, processor, instruction set and threads; or what a model file holds",
+        description="Say what this package computes with, for reports of errors and measurements; "
+        "or what a model file holds. BINNET_ISA in the environment forces an instruction set.",
     )
+    parser.add_argument("model", nargs="?", help="a file of train or save_model")
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.set_defaults(run=_run)
 
 
 def _run(options: argparse.Namespace) -> None:
-    info = {"version": _engine.version(), **cpu_info()}
+    info = _of_machine() if options.model is None else _of_model(options.model)
     if options.json:
         print(json.dumps(info, indent=2))
         return
-    print(f"pybinnet         {info['version']}")
-    print(f"processor        {info['processor']}")
-    print(f"instruction set  {info['isa']} (of {', '.join(info['isas'])})")
-    print(f"threads          {info['threads']}")
+    for name, value in info.items():
+        print(f"{_TITLES.get(name, name.replace('_', ' ')):16} {_shown(value)}")
+
+
+def _of_machine() -> dict[str, Any]:
+    return {"version": _engine.version(), **cpu_info()}
+
+
+def _of_model(path: str) -> dict[str, Any]:
+    estimator = load_model(path)
+    layers = read_model(estimator.model_)
+    info = {
+        "estimator": type(estimator).__name__,
+        "layers": [layers[0].weights.shape[1], *(len(layer.weights) for layer in layers)],
+        "weights": estimator.weights,
+        "activation": estimator.activation,
+        "network_bytes": len(estimator.model_),
+        "file_bytes": Path(path).stat().st_size,
+        "inputs": "bytes" if estimator.encoder_.identity_ else "numbers",
+        "columns": list(getattr(estimator, "feature_names_in_", [])) or estimator.n_features_in_,
+    }
+    classes = getattr(estimator, "classes_", None)
+    return info if classes is None else info | {"classes": classes.tolist()}
+
+
+def _shown(value: Any) -> str:
+    if not isinstance(value, list):
+        return str(value)
+    more = f" and {len(value) - _SHOWN} more" if len(value) > _SHOWN else ""
+    return ", ".join(map(str, value[:_SHOWN])) + more

@@ -65,7 +65,8 @@ def read_table(
             header = _header(shown(path), reader, delimiter, wanted)
             droppable: Sequence[str] = ()
             if names is None:
-                names = droppable = [name for name in header if name != target and name not in drop]
+                left_out = {"", target, *drop}  # a first column without name is an index of pandas
+                names = droppable = [name for name in header if name.strip() not in left_out]
             numeric = names if target is None or text_target else [*names, target]
             text = target if text_target else None
             matrix, texts = _rows(shown(path), reader, delimiter, header, numeric, text, droppable)
@@ -74,7 +75,9 @@ def read_table(
         except csv.Error as error:
             raise ValueError(f"{shown(path)}, line {reader.line_num}: {error}") from None
     if text_target:
-        return Table(list(names), matrix, np.array(texts))
+        return Table(
+            list(names), matrix, np.array(texts, dtype=object)
+        )  # one long text would widen all
     if target is not None:
         return Table(list(names), matrix[:, :-1], matrix[:, -1])
     return Table(list(names), matrix, None)
@@ -107,7 +110,8 @@ def _rows(
             values = [float(cells[column]) for column in columns]
         except ValueError:
             values = [math.nan]
-        if not all(map(math.isfinite, values)):
+        # Python takes 1_0 for a number, tables do not.
+        if not all(map(math.isfinite, values)) or any("_" in cells[c] for c in columns):
             wrong = _bad_cell(cells, header, columns, droppable)
             raise ValueError(f"{path}, line {reader.line_num}, {wrong}")
         numbers.extend(values)
@@ -130,7 +134,7 @@ def _header(path: str, reader: Any, delimiter: str, wanted: list[str]) -> list[s
     if not header:
         raise ValueError(f"{path}, line 1 is empty; it must name the columns")
     for position, name in enumerate(header):
-        if not name.strip():
+        if position > 0 and not name.strip():
             raise ValueError(
                 f"{path}, line 1: column {position + 1} has no name; give it one (an index that "
                 "another program wrote is best left out)"
@@ -170,7 +174,7 @@ def _bad_cell(
 
 def _is_finite(cell: str) -> bool:
     try:
-        return math.isfinite(float(cell))
+        return "_" not in cell and math.isfinite(float(cell))
     except ValueError:
         return False
 

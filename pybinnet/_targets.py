@@ -18,6 +18,8 @@ from pybinnet._rows import Rows
 Targets = NDArray[Any]
 UNIT = 32
 
+_BLOCK = 2**20  # scores at a time
+_MOST_SHORT = 2**23  # 2**16 squares of it are below 2**63
 _MOST = 2**31  # rows that counts may say
 _SHARES = 2**16  # rows that counts are of which stand for a variance
 
@@ -54,15 +56,22 @@ def _share(variance: float) -> int:
 
 def mean_loss(scores: NDArray[np.int32], targets: Targets, weights: NDArray[Any] | None) -> float:
     """The loss of deployed scores, as that of training: summed over outputs, mean over rows."""
+    step = max(1, _BLOCK // scores.shape[1])
+    blocks = [slice(start, start + step) for start in range(0, len(scores), step)]
+    of_rows = [_losses(scores[block], targets[block]) for block in blocks]
+    return exact_mean(np.concatenate(of_rows), weights)
+
+
+def _losses(scores: NDArray[np.int32], targets: Targets) -> NDArray[np.float64]:
     wanted = targets.astype(np.int64) * (_engine.SCORE_UNIT // UNIT)
     if targets.ndim == 1:
         wanted = np.full(scores.shape, -_engine.SCORE_UNIT)
         wanted[np.arange(len(targets)), targets] = _engine.SCORE_UNIT
-    short = wanted - scores
+    short = np.clip(wanted - scores, -_MOST_SHORT, _MOST_SHORT)
     short[(wanted == _engine.SCORE_UNIT) & (short < 0)] = 0
     short[(wanted == -_engine.SCORE_UNIT) & (short > 0)] = 0
-    of_rows = (short * short).sum(axis=1) / _engine.SCORE_UNIT**2
-    return exact_mean(of_rows, weights)
+    losses: NDArray[np.float64] = (short * short).sum(axis=1) / _engine.SCORE_UNIT**2
+    return losses
 
 
 def exact_mean(values: NDArray[Any], weights: NDArray[Any] | None) -> float:

@@ -95,9 +95,24 @@ def test_info(run):
     code, out, err = run("info")
     assert (code, err) == (0, "")
     assert f"pybinnet         {_engine.version()}\n" in out
-    assert f"instruction set  {cpu_info()['isa']} (of portable" in out
+    assert f"instruction set  {cpu_info()['isa']}\nsupported        portable, " in out
     code, out, err = run("info", "--json")
     assert json.loads(out) == {"version": _engine.version(), **cpu_info()}
+
+
+def test_info_of_a_model(run, tmp_path):
+    rows = [[i, i % 5, i % 3, "xy"[i % 2]] for i in range(40)]
+    write(tmp_path / "rows.csv", ["", "a", "b", "c"], rows)
+    train = ["train", "rows.csv", "--target", "c", "--out", "net", "--hidden", "8", "--epochs", "2"]
+    assert run(*train)[0] == 0  # pandas' index, the column without name, is no input
+    code, out, _ = run("info", "net", "--json")
+    told = json.loads(out)
+    assert (code, told["columns"], told["classes"]) == (0, ["a", "b"], ["x", "y"])
+    assert told["layers"] == [6, 8, 2]
+    assert told["network_bytes"] < told["file_bytes"] == (tmp_path / "net").stat().st_size
+    code, _, err = run("info", "rows.csv")
+    assert code == 1 and "rows.csv" in err
+    assert run("predict", "net", "rows.csv")[0] == 0
 
 
 def test_unknown_instruction_set(run):
@@ -319,6 +334,7 @@ def test_head_of_a_pipe(iris, tmp_path):
         ),
         ("a,b,y\n1,2, \n", "t.csv, line 2, column 'y' is empty; fill it in, or leave"),
         ("a,,y\n1,2,u\n", "t.csv, line 1: column 2 has no name"),
+        ("a,y\n1_0,u\n", "t.csv, line 2, column 'a' has '1_0', which is no finite number"),
         ("a,a,y\n1,2,u\n", "t.csv, line 1 names two columns 'a'"),
         ("a;b;y\n1;2;u\n", "t.csv lacks the column 'y'; its line 1, read with the delimiter ','"),
         ("y\nu\nv\n", "t.csv has no columns to predict"),
