@@ -17,7 +17,7 @@ rm -rf "$venv"
 "$venv/bin/pip" install -q --only-binary :all: \
     -c tests/oldest-constraints.txt . pytest hypothesis
 "$venv/bin/python" tests/floors.py
-"$venv/bin/pip" list 2>/dev/null | grep -E '^(cffi|joblib|numpy|sci|threadpoolctl|tqdm)'
+PIP_QUIET=0 "$venv/bin/pip" list 2>/dev/null | grep -E '^(cffi|joblib|numpy|sci|threadpoolctl|tqdm)'
 suites='bad_input estimators features golden resume rows saved scikit_learn streams'
 cd build && "$venv/bin/pytest" -q -c ../pyproject.toml \
     $(for suite in $suites; do echo "../tests/python/test_$suite.py"; done)
