@@ -63,7 +63,9 @@ static void pause_briefly(void) {
 }
 
 #define LOAD(p) __atomic_load_n(p, __ATOMIC_SEQ_CST)
-#define STORE(p, v) __atomic_store_n(p, v, __ATOMIC_SEQ_CST)
+/* An exchange, as x86 compiles a sequentially consistent store: QEMU 7.2 on x86 lets an AArch64 load
+ * overtake a store before it, so that one side would not see the other sleep, or wake it. */
+#define STORE(p, v) ((void)__atomic_exchange_n(p, v, __ATOMIC_SEQ_CST))
 
 /* The first task of a worker's share. */
 static uint32_t first_task(const pybinnet_pool *pool, uint32_t n_tasks, uint32_t worker) {
