@@ -158,6 +158,22 @@ binnet_status binnet_row_order(uint64_t seed, uint32_t epoch, uint32_t n_rows, u
  * 2^-last in n_steps steps; `last` from there on. Needs first <= last. */
 uint32_t binnet_rate_exponent(uint32_t first, uint32_t last, uint32_t step, uint32_t n_steps);
 
+/* ---- Images ------------------------------------------------------------------------------- */
+
+/* How images are varied from step to step. Source: Lee et al. 2015 (deeply-supervised nets) and many
+ * since. */
+typedef struct binnet_augmentation {
+    uint32_t height, width, channels; /* of images [height][width][channels] */
+    uint32_t flip; /* 1: half of the images are mirrored, left to right; else 0 */
+    uint32_t crop; /* images are moved by up to so many pixels in either direction, 0 to 127; zeros
+                      come in from outside */
+} binnet_augmentation;
+
+/* Writes the images x, [n_rows], as a training step of a net with this seed takes them: the same
+ * step of the same seed always alike, whatever machine. `out` must not overlap `x`. */
+binnet_status binnet_augment(const binnet_augmentation *how, uint64_t seed, uint32_t step,
+                             const uint8_t *x, uint32_t n_rows, uint8_t *out);
+
 /* ---- Training ----------------------------------------------------------------------------- */
 
 #define BINNET_ALIGNMENT 8        /* of arenas and scratch; 64 is faster with SIMD kernels */
@@ -167,14 +183,31 @@ uint32_t binnet_rate_exponent(uint32_t first, uint32_t last, uint32_t step, uint
 #define BINNET_MAX_LAYERS 32
 #define BINNET_MAX_WORKERS 256
 #define BINNET_MAX_RATE_EXPONENT 15 /* the rate 2^-15 is one step of the int16 latent weights */
+#define BINNET_MAX_KERNEL_SIZE 31   /* of a convolution, and its largest stride */
+#define BINNET_MAX_POOL 15
+#define BINNET_MAX_POSITIONS 8388608 /* of a convolution's pooled outputs, all images of a batch */
 
 typedef enum binnet_layer_kind {
-    BINNET_DENSE = 1 /* fully connected, L1 batch norm, activation (last layer: none) */
+    BINNET_DENSE = 1, /* fully connected, L1 batch norm, activation (last layer: none) */
+    BINNET_CONV2D = 2 /* convolution, max-pooling, L1 batch norm by filter, activation; not last */
 } binnet_layer_kind;
+
+typedef enum binnet_padding {
+    BINNET_SAME = 0, /* ceil(size / stride) outputs; outside the image are zeros (bits of 0) */
+    BINNET_VALID = 1 /* floor((size - kernel_size) / stride) + 1 outputs, all inside */
+} binnet_padding;
 
 typedef struct binnet_layer {
     uint32_t kind;  /* a binnet_layer_kind */
-    uint32_t units; /* 1 to BINNET_MAX_UNITS; the last layer: one per class, at least 2 */
+    uint32_t units; /* or filters: 1 to BINNET_MAX_UNITS; the last layer: a class each, at least 2 */
+    /* Only of a convolution, whose input is images: those of the configuration, or what a
+     * convolution before it put out. All layers after a fully connected one are that too. */
+    uint32_t kernel_size; /* 1 to BINNET_MAX_KERNEL_SIZE, no more than an image's height or width */
+    uint32_t stride;      /* 1 to BINNET_MAX_KERNEL_SIZE; 0: 1 */
+    uint32_t padding;     /* a binnet_padding */
+    uint32_t pool; /* the largest sum of each pool x pool outputs goes on: 1 to BINNET_MAX_POOL and
+                      no more than there are; 0: 1, all. What is left of a height or width that is
+                      no multiple of it is not computed. */
 } binnet_layer;
 
 typedef enum binnet_weights {
@@ -227,6 +260,10 @@ typedef struct binnet_config {
     binnet_method method;
     const uint32_t *class_counts; /* training rows of each class; NULL: equally many */
     uint32_t n_rows; /* that class_counts is of; 0: their sum, as classes exclude each other */
+    /* Where a row of x is an image, [height][width][channels], as a convolution wants it; channels
+     * is n_features / (height * width). 0, 0: it is none. */
+    uint32_t height;
+    uint32_t width;
     const binnet_kernels *kernels;   /* NULL: the best */
     const binnet_parallel *parallel; /* NULL: the calling thread only */
 } binnet_config;
@@ -234,7 +271,9 @@ typedef struct binnet_config {
 /* A net in training. Lives in the caller's arena, which must not move; there is nothing to free. */
 typedef struct binnet_net binnet_net;
 
-/* Arena bytes that a configuration needs. LIMIT where its sums could overflow. */
+/* Arena bytes that a configuration needs. LIMIT where its sums could overflow: of a convolution,
+ * where kernel_size^2 times the channels before or after it are more than 65536, or where a batch
+ * has more than BINNET_MAX_POSITIONS pooled outputs of a filter, 32768 with the exact gradient. */
 binnet_status binnet_net_size(const binnet_config *config, size_t *n_bytes);
 
 /* Makes a net with random weights in the arena. */
@@ -295,9 +334,11 @@ typedef struct binnet_model {
     size_t n_bytes;
     size_t bare_bytes; /* n_bytes, had the file no appendix; one begins at bare_bytes - 4 */
     uint32_t n_features;
+    uint32_t height; /* of images, 0 if features are none */
+    uint32_t width;
     uint32_t n_layers;
     uint32_t n_classes;
-    uint32_t max_hidden; /* most units of a hidden layer */
+    uint32_t max_hidden; /* most units of a hidden layer, at all positions */
     uint32_t weights;    /* a binnet_weights */
     uint32_t activation; /* a binnet_activation */
     const binnet_kernels *kernels;
