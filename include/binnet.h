@@ -338,7 +338,6 @@ typedef struct binnet_model {
     uint32_t width;
     uint32_t n_layers;
     uint32_t n_classes;
-    uint32_t max_hidden; /* most units of a hidden layer, at all positions */
     uint32_t weights;    /* a binnet_weights */
     uint32_t activation; /* a binnet_activation */
     const binnet_kernels *kernels;

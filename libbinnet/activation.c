@@ -5,9 +5,9 @@
 void binnet_plan_signs(const binnet_net *net, binnet_layer_state *layer, binnet_planner *planner) {
     if (net->method.activation != BINNET_SIGN) return;
     layer->signs_stride = binnet_row_bytes(layer->units);
-    layer->low_signs = binnet_plan(planner, net->batch_size, layer->signs_stride);
-    if (net->method.dropout)
-        layer->high_signs = binnet_plan(planner, net->batch_size, layer->signs_stride);
+    const size_t row_bytes = binnet_area(layer->positions, layer->signs_stride, 1);
+    layer->low_signs = binnet_plan(planner, net->batch_size, row_bytes);
+    if (net->method.dropout) layer->high_signs = binnet_plan(planner, net->batch_size, row_bytes);
 }
 
 /* Leaves units of a row out. */

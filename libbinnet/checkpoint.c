@@ -85,7 +85,7 @@ static size_t walk(binnet_net *net, cursor *c) {
     learned_word(c, &step, UINT32_MAX);
     configured_word(c, net->batch_size);
     configured_word(c, net->n_features);
-    configured_word(c, net->n_layers);
+    configured_word(c, net->shape);
     for (uint32_t i = 0; i < net->n_layers; ++i) {
         binnet_layer_state *layer = &net->layers[i];
         configured_word(c, layer->kind);

@@ -7,13 +7,13 @@ typedef binnet_view view;
 static void start(const binnet_net *net, view *v) {
     const binnet_method kept = {.weights = net->method.weights,
                                 .activation = net->method.activation};
-    binnet_view_start(v, net->n_features, net->n_layers, binnet_put_method(&kept));
+    binnet_view_start(v, net->n_features, net->shape, binnet_put_method(&kept));
 }
 
 size_t binnet_model_size(const binnet_net *net) {
     view v;
     start(net, &v);
-    for (uint32_t i = 0; i < net->n_layers; ++i) binnet_view_next(&v, net->layers[i].units);
+    for (uint32_t i = 0; i < net->n_layers; ++i) binnet_view_next(&v, net->layers[i].kind, net->layers[i].units);
     return v.end + 4; /* no more than the net: it fits a size_t */
 }
 
@@ -50,10 +50,10 @@ static int32_t threshold(const binnet_unit *u, uint32_t fan_in) {
 
 static void write_records(const binnet_net *net, const view *v, uint8_t *p) {
     const binnet_layer_state *layer = &net->layers[v->index];
-    for (uint32_t m = 0; m < v->units; ++m) {
+    for (uint32_t m = 0; m < v->shape.units; ++m) {
         const binnet_unit u = measured(net, layer, m);
         if (v->to_signs) {
-            p = binnet_put32(p, (uint32_t)threshold(&u, v->fan_in));
+            p = binnet_put32(p, (uint32_t)threshold(&u, v->shape.fan_in));
             continue;
         }
         p = binnet_put32(p, (uint32_t)u.mean);
@@ -73,7 +73,7 @@ binnet_status binnet_model_write(const binnet_net *net, void *bytes, size_t n_by
     start(net, &v);
     uint8_t *p = binnet_put_header(first, BINNET_MODEL_MAGIC, v.ternary | v.signs, size);
     p = binnet_put32(p, net->n_features);
-    p = binnet_put32(p, net->n_layers);
+    p = binnet_put32(p, net->shape);
     for (uint32_t i = 0; i < net->n_layers; ++i) {
         p = binnet_put32(p, net->layers[i].kind);
         p = binnet_put32(p, net->layers[i].units);
@@ -81,9 +81,9 @@ binnet_status binnet_model_write(const binnet_net *net, void *bytes, size_t n_by
     memset(p, 0, size - (size_t)(p - first));
     for (uint32_t i = 0; i < net->n_layers; ++i) {
         const binnet_layer_state *layer = &net->layers[i];
-        binnet_view_next(&v, layer->units);
+        binnet_view_next(&v, layer->kind, layer->units);
         write_records(net, &v, first + v.records);
-        for (uint32_t m = 0; m < v.units; ++m) {
+        for (uint32_t m = 0; m < v.shape.units; ++m) {
             const size_t row = m * layer->bits_stride;
             memcpy(first + v.low + m * v.row_bytes, layer->low + row, v.row_bytes);
             if (layer->high)

@@ -105,9 +105,17 @@ static void select_task(void *context, uint32_t task, uint32_t worker) {
     }
 }
 
-void binnet_gemm_run(const binnet_gemm *g) {
+void binnet_gemm_pack(const binnet_gemm *g) {
+    if (!is_plain(g->kernels, g->n_rows)) g->kernels->pack(g);
+}
+
+void binnet_gemm_rows(const binnet_gemm *g) {
     BINNET_ASSERT(binnet_gemm_scratch(g->kernels, g->sums ? 0 : g->n_columns) <= g->scratch_bytes);
     const uint32_t shift = g->kernels->row_shift, more = (1u << shift) - 1;
-    if (!is_plain(g->kernels, g->n_rows)) g->kernels->pack(g);
     binnet_run(g->parallel, (g->n_rows + more) >> shift, select_task, (void *)(uintptr_t)g);
+}
+
+void binnet_gemm_run(const binnet_gemm *g) {
+    binnet_gemm_pack(g);
+    binnet_gemm_rows(g);
 }

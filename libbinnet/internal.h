@@ -43,6 +43,12 @@
 #ifndef BINNET_NEON
 #define BINNET_NEON 0
 #endif
+/* BINNET_DENSE_ONLY leaves convolutions out, where flash counts: they are unknown layers then. */
+#ifdef BINNET_DENSE_ONLY
+#define BINNET_CONVOLUTIONS 0
+#else
+#define BINNET_CONVOLUTIONS 1
+#endif
 
 /* Keeps the compiler from making a multiplication of shifts and additions, which is what it would
  * like. */
@@ -511,6 +517,10 @@ size_t binnet_gemm_panels(const binnet_kernels *kernels, uint32_t n_rows, uint32
 size_t binnet_gemm_scratch(const binnet_kernels *kernels, uint32_t n_columns);
 
 void binnet_gemm_run(const binnet_gemm *gemm);
+/* Its two halves, for rows that come in parts: the bits, for no fewer rows than in any part; and
+ * the sums. */
+void binnet_gemm_pack(const binnet_gemm *gemm);
+void binnet_gemm_rows(const binnet_gemm *gemm);
 
 /* How many planes there are, and the bits of one. */
 uint32_t binnet_gemm_planes(const binnet_gemm *gemm);
@@ -546,40 +556,128 @@ void binnet_xnor_by_row(const binnet_kernels *kernels, const binnet_xnor *tile, 
 void binnet_xnor_packed(const binnet_kernels *kernels, const binnet_xnor *tile, const uint8_t *w,
                         size_t stride, uint8_t *operand);
 
+/* ---- image.c, pool.c: convolutions as products of patches (docs/algorithm.md, section 12) ----- */
+
+/* The images that a convolution takes, and what it makes of them. */
+typedef struct binnet_image {
+    uint32_t height, width, channels; /* of its input */
+    uint32_t kernel, stride, pool;
+    uint32_t top, left;             /* of a kernel's rows and columns outside the first image's */
+    uint32_t out_height, out_width; /* of its output, pooled */
+} binnet_image;
+
+/* A layer on the way through a net. */
+typedef struct binnet_shape {
+    uint32_t fan_in, units;
+    uint32_t positions;     /* of its output: 1 unless it is images, */
+    uint32_t height, width; /* which are so large; else 0 */
+    binnet_image image;     /* of a convolution; of other layers the kernel is 0 */
+} binnet_shape;
+
+/* What stands before the first layer, and from there on the next one. ARGUMENT, LIMIT. */
+binnet_status binnet_start_shape(binnet_shape *shape, uint32_t n_features, uint32_t height,
+                                 uint32_t width);
+binnet_status binnet_next_shape(binnet_shape *shape, const binnet_layer *layer);
+
+/* The numbers of a file: a layer's kind with its geometry, and back; and how many layers with the
+ * height and width of images. */
+uint32_t binnet_put_kind(const binnet_layer *layer);
+binnet_layer binnet_get_kind(uint32_t kind, uint32_t units);
+uint32_t binnet_put_shape(uint32_t n_layers, uint32_t height, uint32_t width);
+
+/* Positions of an image in the pooled output. */
+BINNET_INLINE uint32_t binnet_positions(const binnet_image *image) {
+    return image->out_height * image->out_width;
+}
+
+/* Weights of a filter. */
+BINNET_INLINE uint32_t binnet_window(const binnet_image *image) {
+    return image->kernel * image->kernel * image->channels;
+}
+
+/* Bits [0, n) of `from` to bits [at, at + n) of `to`, which are 0, as all of its bits from there on
+ * may be; from the last byte of `from` they are 0 too beyond n. */
+void binnet_put_bits(uint8_t *to, size_t at, const uint8_t *from, size_t n);
+/* Bits [at, at + n) of `from` to bits [0, n) of `to`, and 0 up to a whole byte. */
+void binnet_get_bits(uint8_t *to, const uint8_t *from, size_t at, size_t n);
+
+/* Pixels of rows of bits, whole words, to one such row of all of them. */
+void binnet_flatten(uint8_t *to, const uint8_t *pixels, uint32_t channels, uint32_t n_pixels);
+
+/* What stands under the kernel at row y and column x of what it reaches, [kernel][kernel][channels]
+ * of bytes, with zeros outside the image; */
+void binnet_take_patch(const binnet_image *image, const uint8_t *pixels, int32_t y, int32_t x,
+                       uint8_t *patch);
+/* or of bits, each pixel having a row of pixel_bytes, to bits of a patch that are 0. */
+void binnet_take_bits(const binnet_image *image, const uint8_t *pixels, size_t pixel_bytes,
+                      int32_t y, int32_t x, uint8_t *patch);
+
+/* Sums of all positions of images by filters: a product whose rows are patches. */
+typedef struct binnet_convolution {
+    const binnet_image *image;
+    /* Of columns of filters, packed; its values, or signs, are those of images, pixel by pixel. */
+    binnet_gemm gemm;
+    uint32_t n_positions; /* at a time: binnet_patches_at_once */
+    uint8_t *origins;     /* where of its pool a sum is from: [positions][origin_stride], or NULL */
+    size_t origin_stride;
+    size_t panel_step; /* of pooled sums, as in a binnet_select */
+} binnet_convolution;
+
+/* Positions that a task does at a time. */
+uint32_t binnet_patches_at_once(const binnet_kernels *kernels, const binnet_image *image,
+                                int signs);
+/* A worker's scratch for so many columns. */
+size_t binnet_patches_scratch(const binnet_kernels *kernels, const binnet_image *image,
+                              uint32_t n_columns, int signs, int zeros);
+/* Pooled sums of positions [first, first + n), counted through all images. */
+void binnet_convolve(const binnet_convolution *c, uint32_t first, uint32_t n, int32_t *sums,
+                     uint8_t *scratch);
+
+/* The largest of each size · size rows of sums, and which it was: panels of [n · size²] rows to
+ * panels of n, panel_step apart. */
+void binnet_pool(const binnet_convolution *c, const int32_t *sums, uint32_t n, int32_t *pooled,
+                 uint8_t *origins);
+/* Errors of a line of pooled positions where they are from, 0 elsewhere: [pool][pool ·
+ * out_width][units]. */
+void binnet_unpool(const binnet_image *image, uint32_t units, const int8_t *error,
+                   const uint8_t *origins, int8_t *unpooled);
+
 /* ---- Layers -------------------------------------------------------------------------------- */
 
 typedef struct binnet_layer_state binnet_layer_state;
 
-/* Rows of inputs of a layer: uint8, or signs. */
+/* Rows of inputs of a layer: uint8, or signs; of a convolution, pixels. */
 typedef struct binnet_input {
     const uint8_t *data; /* NULL: signs */
     size_t stride;
+    uint32_t n_columns;
+    uint32_t n_rows;
     uint32_t mask; /* of the random byte that makes a bit of a value: 255 for features, else 31 */
     uint32_t n_digits; /* of values: 8 or 7 */
     binnet_signs signs;
 } binnet_input;
 
-/* One kind of layer: net.c walks layers through these. */
+typedef struct binnet_pass binnet_pass;
+
+/* The linear map of a kind of layer: layer.c does what is around it. */
 typedef struct binnet_layer_type {
-    /* Places the layer's buffers; called once to measure and once to place. */
-    void (*plan)(binnet_net *net, binnet_layer_state *layer, binnet_planner *planner);
-    /* Random initial weights. */
-    void (*init)(binnet_net *net, binnet_layer_state *layer);
-    /* Input rows to activations (hidden) or scores; adds to the calibration sums if told to. */
-    void (*forward)(binnet_net *net, binnet_layer_state *layer, const binnet_input *input,
-                    uint32_t n_rows, int calibrate);
-    /* The error at this layer's output to parameter updates and, but for the first layer, to the
-     * error at the output of the layer before. */
-    void (*backward)(binnet_net *net, binnet_layer_state *layer, const binnet_input *input,
-                     uint32_t n_rows, uint32_t rate_exponent);
+    /* Sums of the pass's columns, to net->z. */
+    void (*forward)(binnet_pass *pass);
+    /* The error at the layer's input, but for the first layer, and the weights' update, each by
+     * layer.c's epilogue. */
+    void (*backward)(binnet_pass *pass);
 } binnet_layer_type;
 
 struct binnet_layer_state {
     const binnet_layer_type *type;
-    uint32_t kind;
+    uint32_t kind; /* as a file has it */
     uint32_t index;
     uint32_t fan_in;
     uint32_t units;
+    uint32_t positions;        /* rows of an image: 1 but for convolutions */
+    uint32_t z_columns;        /* of sums at a time, forward: whole panels, or all */
+    const binnet_image *image; /* of a convolution, else NULL */
+    uint8_t *origins;          /* [rows][units], where sums are pooled, else NULL */
     int32_t weight_exponent;
     int32_t bias_exponent;
     int16_t *latent;        /* [units][fan_in] */
@@ -594,10 +692,10 @@ struct binnet_layer_state {
     int32_t *bias_gradient; /* [units], of this step */
     const uint8_t *target;  /* [units] in the output layer; NULL elsewhere: 32 */
     binnet_scale *scale;    /* [units], of this step */
-    int8_t *normed;         /* [batch][units]; the quantised error takes its place in backward */
-    uint8_t *activation; /* [batch][units]; NULL in the output layer. SIGN: y + 64, in 0 to 127 */
-    int16_t *error;      /* [batch][units], at the output: in the place of activations and sums */
-    uint8_t *low_signs;  /* [batch][signs_stride]: the planes of these; NULL but for SIGN, */
+    int8_t *normed;         /* [rows][units]; the quantised error takes its place in backward */
+    uint8_t *activation; /* [rows][units]; NULL in the output layer. SIGN: y + 64, in 0 to 127 */
+    int16_t *error;      /* [rows][units], at the output: in the place of activations and sums */
+    uint8_t *low_signs;  /* [rows][signs_stride]: the planes of these; NULL but for SIGN, */
     uint8_t *high_signs;
     size_t signs_stride; /* and the high one but for dropout */
     int64_t *mean_sum;   /* [units]: calibration sums, in net->calibration */
@@ -611,7 +709,7 @@ struct binnet_net {
     uint32_t batch_size;
     uint32_t step;
     uint32_t n_calibrations;
-    uint32_t z_columns; /* of sums at a time, forward: whole panels, or all */
+    uint32_t shape;     /* layers, height and width of images, as a file has them */
     int32_t error_unit; /* AdaMax: the unit of errors is 2^error_unit */
     binnet_method method;
     const binnet_kernels *kernels;
@@ -620,18 +718,81 @@ struct binnet_net {
     binnet_layer_state *layers; /* [n_layers] */
     uint8_t *targets;           /* [n_classes] */
     uint8_t *kept_features;     /* [batch][n_features], with input dropout, else NULL */
-    int32_t *z;                 /* [panels of z_columns][batch][panel_columns] */
+    int32_t *z;                 /* [panels of z_columns][rows][panel_columns] */
     int64_t
         *calibration;    /* two sums of each unit of all layers, in the place of what is `normed` */
     int8_t *transposed;  /* [widest layer's units][batch]: the quantised error; or NULL */
     uint8_t *input_bits; /* [batch][widest fan-in]: random bits of a layer's input, or 8 digits */
+    uint8_t *flat[2];    /* [batch][flat_stride]: signs of a last convolution's outputs, planes */
+    size_t flat_stride;
+    struct binnet_workplace *workplace; /* of convolutions: conv2d.c */
     int32_t *peaks;      /* [n_workers], to reduce a maximum over tasks */
     uint8_t *panels;     /* packed bits of a product */
     uint8_t *scratch;    /* [n_workers][scratch_bytes] */
     size_t scratch_bytes;
 };
 
-extern const binnet_layer_type binnet_layer_dense;
+/* Rows of up to 64 columns from a multiple of 64 on. */
+typedef struct binnet_strip {
+    uint32_t row, n_rows, column, n_columns;
+    const uint8_t *random; /* [n_rows][64], or NULL */
+} binnet_strip;
+
+/* What tasks and epilogues of a layer need to know. */
+struct binnet_pass {
+    binnet_net *net;
+    binnet_layer_state *layer;
+    binnet_input input;
+    uint32_t n_images; /* of the batch, whatever its rows are */
+    uint32_t n_rows;   /* of the layer's output */
+    int calibrate;
+    uint32_t first_column; /* forward: of the sums that are kept */
+    uint32_t n_columns;
+    void (*use)(const binnet_pass *, const binnet_strip *);
+    uint32_t strip_rows, strip_columns;
+    int draw;
+    binnet_rng rng;
+    int32_t exponent;
+    int32_t delta_unit;  /* of the quantised error: 2^delta_unit */
+    int32_t input_shift; /* from sums to int16 errors */
+    size_t input_bits_stride;
+    binnet_rule rule;
+    binnet_momentum_rule momentum_rule;
+};
+
+extern const binnet_layer_type binnet_layer_dense, binnet_layer_conv2d;
+
+/* layer.c. Buffers of any layer; then weights, in an arena of zeros. */
+void binnet_plan_layer(binnet_net *net, binnet_layer_state *layer, binnet_planner *planner);
+void binnet_init_layer(binnet_net *net, binnet_layer_state *layer);
+/* Input rows to activations (hidden) or scores; adds to the calibration sums if told to. */
+void binnet_layer_forward(binnet_net *net, binnet_layer_state *layer, const binnet_input *input,
+                          uint32_t n_images, int calibrate);
+/* The error at this layer's output to parameter updates and, but for the first layer, to the error
+ * at the output of the layer before. */
+void binnet_layer_backward(binnet_net *net, binnet_layer_state *layer, const binnet_input *input,
+                           uint32_t n_images, uint32_t rate_exponent);
+/* What a layer's products have in common; those of errors; and of the weights forward. */
+binnet_gemm binnet_product(const binnet_pass *pass);
+binnet_gemm binnet_product_forward(const binnet_pass *pass);
+/* Epilogues of a pass: sums of rows to the errors of the layer before, and to an update. */
+void binnet_store_errors(void *context, const binnet_result *sums);
+void binnet_update_rows(void *context, const binnet_result *gradient);
+
+/* The largest of what layers need one after another, in bytes; of z, in numbers. */
+typedef struct binnet_needs {
+    size_t z, panels, scratch, transposed, input_bits;
+    size_t turned, unpooled, patches, gradient; /* conv2d.c */
+} binnet_needs;
+
+BINNET_INLINE void binnet_need(size_t *most, size_t n) {
+    if (n > *most) *most = n;
+}
+
+/* conv2d.c: what a convolution needs, and where that of all is. */
+void binnet_measure_convolution(const binnet_net *net, const binnet_layer_state *layer,
+                                binnet_needs *needs);
+void binnet_plan_workplace(binnet_net *net, const binnet_needs *needs, binnet_planner *planner);
 
 /* Whether propagated weights are other than the signs of latent ones, all of whose range then
  * matters. */
@@ -652,12 +813,6 @@ void binnet_propagate(const binnet_net *net, binnet_layer_state *layer, int depl
 /* activation.c */
 /* Places the signs of activations, for SIGN. */
 void binnet_plan_signs(const binnet_net *net, binnet_layer_state *layer, binnet_planner *planner);
-/* Rows of up to 64 columns from a multiple of 64 on. */
-typedef struct binnet_strip {
-    uint32_t row, n_rows, column, n_columns;
-    const uint8_t *random; /* [n_rows][64], or NULL */
-} binnet_strip;
-
 /* Copies features, with 0 where they are left out. */
 void binnet_drop_features(const binnet_net *net, const uint8_t *x, const binnet_strip *strip);
 /* Leaves activations out, if there are random bytes, and packs signs. */
@@ -697,8 +852,14 @@ binnet_rule binnet_sgd_rule(int32_t exponent, uint32_t rate_exponent, int32_t fu
 /* The rule of AdaMax for gradients of a unit; shift is 0 for weights, 1 for biases. */
 binnet_momentum_rule binnet_adamax_rule(const binnet_net *net, int32_t unit, uint32_t rate_exponent,
                                         int32_t shift);
-/* Updates the biases of a layer from its bias_gradient. */
-void binnet_update_biases(const binnet_net *net, binnet_layer_state *layer, uint32_t rate_exponent);
+/* Gradients of biases are divided by 2 so often, where a sum of so many rows needs it. */
+BINNET_INLINE int32_t binnet_bias_halvings(uint32_t n_rows) {
+    return n_rows > BINNET_MAX_BATCH ? binnet_bitlen(n_rows - 1) - 15 : 0;
+}
+
+/* Updates the biases of a layer from its bias_gradient, of so many rows. */
+void binnet_update_biases(const binnet_net *net, binnet_layer_state *layer, uint32_t n_rows,
+                          uint32_t rate_exponent);
 
 /* ---- model.c, deploy.c: a model file -------------------------------------------------------- */
 
@@ -707,7 +868,7 @@ enum { BINNET_MODEL_FIXED = 32 }; /* bytes before the layers' records */
 
 /* A layer: where its parts begin, counted from the file's first byte. */
 typedef struct binnet_view {
-    uint32_t fan_in, units;
+    binnet_shape shape;
     size_t records, low, high, end;
     uint32_t record_bytes;         /* of a unit */
     size_t row_bytes;              /* of the planes */
@@ -716,9 +877,11 @@ typedef struct binnet_view {
     uint8_t n_layers;
 } binnet_view;
 
-/* What stands before the first layer, and from there on the next one. */
-void binnet_view_start(binnet_view *view, uint32_t n_features, uint32_t n_layers, uint32_t method);
-void binnet_view_next(binnet_view *view, uint32_t units);
+/* What stands before the first layer, and from there on the next one. ARGUMENT and LIMIT: there is
+ * no such layer. */
+binnet_status binnet_view_start(binnet_view *view, uint32_t n_features, uint32_t shape,
+                                uint32_t method);
+binnet_status binnet_view_next(binnet_view *view, uint32_t kind, uint32_t units);
 
 /* What a unit's record says. */
 typedef struct binnet_unit {

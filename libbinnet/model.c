@@ -11,30 +11,32 @@ typedef binnet_view view;
 static size_t padded(size_t n, size_t to) { return (n + to - 1) & ~(to - 1); }
 
 /* Bytes of the weights of one plane. */
-static size_t plane_bytes(const view *v) { return v->units * v->row_bytes; }
+static size_t plane_bytes(const view *v) { return v->shape.units * v->row_bytes; }
 
-void binnet_view_start(view *v, uint32_t n_features, uint32_t n_layers, uint32_t method) {
+binnet_status binnet_view_start(view *v, uint32_t n_features, uint32_t shape, uint32_t method) {
     memset(v, 0, sizeof *v);
     v->index = 255; /* before 0 */
-    v->units = n_features;
-    v->n_layers = (uint8_t)n_layers;
+    v->n_layers = (uint8_t)shape;
     v->ternary = method & BINNET_METHOD_TERNARY;
     v->signs = method & BINNET_METHOD_SIGN;
-    v->end = FIXED + n_layers * (size_t)LAYER_RECORD;
+    v->end = FIXED + v->n_layers * (size_t)LAYER_RECORD;
+    return binnet_start_shape(&v->shape, n_features, shape >> 8 & 0xfff, shape >> 20);
 }
 
-void binnet_view_next(view *v, uint32_t units) {
+binnet_status binnet_view_next(view *v, uint32_t kind, uint32_t units) {
+    const binnet_layer layer = binnet_get_kind(kind, units);
+    const binnet_status status = binnet_next_shape(&v->shape, &layer);
+    if (status != BINNET_OK) return status;
     ++v->index;
-    v->fan_in = v->units;
-    v->units = units;
     v->from_signs = v->to_signs;
     v->to_signs = v->signs && v->index + 1 < v->n_layers;
     v->record_bytes = v->to_signs ? SIGN_RECORD : UNIT_RECORD;
-    v->row_bytes = v->from_signs ? binnet_row_bytes(v->fan_in) : (v->fan_in + 7) / 8;
+    v->row_bytes = v->from_signs ? binnet_row_bytes(v->shape.fan_in) : (v->shape.fan_in + 7) / 8;
     v->records = v->end;
     v->low = padded(v->records + units * v->record_bytes, v->from_signs ? 8 : 1);
     v->high = v->low + plane_bytes(v);
     v->end = padded(v->ternary ? v->high + plane_bytes(v) : v->high, 4);
+    return binnet_put_kind(&layer) == kind ? BINNET_OK : BINNET_ERR_ARGUMENT;
 }
 
 /* ---- Opening ------------------------------------------------------------------------------- */
@@ -42,13 +44,15 @@ void binnet_view_next(view *v, uint32_t units) {
 static int has_signs(const binnet_model *model) { return model->activation == BINNET_SIGN; }
 
 /* The layers of an opened model, or of one that is being opened. */
-static void first_layer(const binnet_model *model, view *v) {
-    binnet_view_start(v, model->n_features, model->n_layers, binnet_get32(model->bytes + 12));
+static binnet_status first_layer(const binnet_model *model, view *v) {
+    return binnet_view_start(v, model->n_features, binnet_get32(model->bytes + 28),
+                             binnet_get32(model->bytes + 12));
 }
 
-static void next_layer(const binnet_model *model, view *v) {
+static binnet_status next_layer(const binnet_model *model, view *v) {
     const uint32_t index = (v->index + 1) & 255u;
-    binnet_view_next(v, binnet_get32(model->bytes + FIXED + index * LAYER_RECORD + 4));
+    const uint8_t *record = model->bytes + FIXED + index * LAYER_RECORD;
+    return binnet_view_next(v, binnet_get32(record), binnet_get32(record + 4));
 }
 
 typedef binnet_unit unit;
@@ -71,23 +75,21 @@ static int sound_shape(binnet_model *model) {
         model->n_bytes > SIZE_MAX / 2)
         return 0;
     view v;
-    first_layer(model, &v);
+    if (first_layer(model, &v) != BINNET_OK) return 0;
+    const int images = v.shape.height > 0;
     for (uint32_t i = 0; i < model->n_layers; ++i) {
-        const uint8_t *record = model->bytes + FIXED + i * (size_t)LAYER_RECORD;
-        if (v.end + 4 > model->n_bytes) return 0; /* no layer has 2^31 bytes: ends do not wrap */
-        if (binnet_get32(record) != BINNET_DENSE ||
-            binnet_get32(record + 4) - 1 >= BINNET_MAX_UNITS)
-            return 0;
-        if (i > 0 && v.units > model->max_hidden) model->max_hidden = v.units;
-        next_layer(model, &v);
+        /* No layer has 2^31 bytes: ends do not wrap. */
+        if (v.end + 4 > model->n_bytes || next_layer(model, &v) != BINNET_OK) return 0;
+        if (i == 0 && images != (v.shape.image.kernel > 0)) return 0;
     }
-    model->n_classes = v.units;
+    model->n_classes = v.shape.units;
     model->bare_bytes = v.end + 4;
-    return model->bare_bytes <= model->n_bytes && !(model->n_bytes & 3) && v.units >= 2;
+    return model->bare_bytes <= model->n_bytes && !(model->n_bytes & 3) && !v.shape.height &&
+           v.shape.units >= 2;
 }
 
 static int sound_unit(const binnet_model *model, const view *v, uint32_t m) {
-    const int32_t limit = 255 * (int32_t)v->fan_in;
+    const int32_t limit = 255 * (int32_t)v->shape.fan_in;
     if (v->to_signs) {
         const int32_t t = binnet_get_signed(model->bytes + v->records + m * (size_t)SIGN_RECORD);
         return t >= -limit && t <= limit + 1;
@@ -101,7 +103,7 @@ static int sound_unit(const binnet_model *model, const view *v, uint32_t m) {
 
 /* Whether no bit stands beyond a row's end. */
 static int sound_row(const view *v, const uint8_t *row) {
-    const uint32_t used = v->fan_in & 7, n = (v->fan_in + 7) / 8;
+    const uint32_t used = v->shape.fan_in & 7, n = (v->shape.fan_in + 7) / 8;
     return !(used && row[n - 1] >> used) && binnet_all_zero(row + n, row + v->row_bytes);
 }
 
@@ -109,8 +111,8 @@ static int sound_layer(const binnet_model *model, const view *v) {
     const uint8_t *const bytes = model->bytes;
     const uint8_t *low = bytes + v->low, *high = bytes + v->high;
     const int ternary = model->weights == BINNET_TERNARY;
-    if (!binnet_all_zero(bytes + v->records + v->units * v->record_bytes, low)) return 0;
-    for (uint32_t m = 0; m < v->units; ++m, low += v->row_bytes) {
+    if (!binnet_all_zero(bytes + v->records + v->shape.units * v->record_bytes, low)) return 0;
+    for (uint32_t m = 0; m < v->shape.units; ++m, low += v->row_bytes) {
         if (!sound_unit(model, v, m) || !sound_row(v, low)) return 0;
         if (!ternary) continue;
         if (!sound_row(v, high)) return 0;
@@ -132,7 +134,10 @@ binnet_status binnet_model_open(binnet_model *model, const void *bytes, size_t n
     if (method & BINNET_METHOD_TERNARY) opened.weights = BINNET_TERNARY;
     if (method & BINNET_METHOD_SIGN) opened.activation = BINNET_SIGN;
     opened.n_features = binnet_get32(opened.bytes + 24);
-    opened.n_layers = binnet_get32(opened.bytes + 28);
+    const uint32_t shape = binnet_get32(opened.bytes + 28);
+    opened.n_layers = shape & 255u;
+    opened.height = shape >> 8 & 0xfff;
+    opened.width = shape >> 20;
     if (!sound_shape(&opened) || (has_signs(&opened) && opened.n_layers < 2))
         return BINNET_ERR_CORRUPT;
     view layer;
@@ -153,22 +158,48 @@ typedef struct regions {
     size_t panels, tables, scores, activations[2], end;
 } regions;
 
-/* Bytes of a row of hidden activations. */
-static size_t activation_bytes(const binnet_model *model, uint32_t units) {
-    return has_signs(model) ? binnet_row_bytes(units) : units;
+/* Bytes of a row of a layer's activations; an image's, of all positions. */
+static size_t activation_bytes(const view *v) {
+    return binnet_area(v->shape.positions,
+                       v->to_signs ? binnet_row_bytes(v->shape.units) : v->shape.units, 1);
 }
 
-/* The most packed bits of a product of values. */
-static size_t most_panels(const binnet_model *model, uint32_t n_rows) {
-    size_t n_bytes = 0;
-    view v;
-    first_layer(model, &v);
-    for (uint32_t i = 0; i < (has_signs(model) ? 1 : model->n_layers); ++i) {
-        next_layer(model, &v);
-        n_bytes =
-            binnet_most(n_bytes, binnet_gemm_panels(model->kernels, n_rows, v.units, v.fan_in));
+/* What the layers need, one after another. */
+typedef struct needs {
+    size_t sums, panels, tables, hidden;
+} needs;
+
+static void need_most(needs *most, const needs *n) {
+    most->sums = binnet_most(most->sums, n->sums);
+    most->panels = binnet_most(most->panels, n->panels);
+    most->tables = binnet_most(most->tables, n->tables);
+    most->hidden = binnet_most(most->hidden, n->hidden);
+}
+
+static needs layer_needs(const binnet_model *model, const view *v, uint32_t n_rows) {
+    const binnet_kernels *k = model->kernels;
+    const uint32_t units = v->shape.units;
+    const size_t row = binnet_padded(k, units) * sizeof(int32_t);
+    const uint32_t planes = v->ternary ? 2 : 1;
+    needs n = {.hidden = v->index + 1 < v->n_layers ? activation_bytes(v) : 0};
+#if BINNET_CONVOLUTIONS
+    const binnet_image *image = &v->shape.image;
+    if (image->kernel) {
+        n.sums = binnet_patches_at_once(k, image, v->from_signs) * row;
+        n.tables = binnet_patches_scratch(k, image, units, v->from_signs, 0);
+        if (!v->from_signs)
+            n.panels = binnet_gemm_panels(k, UINT32_MAX, units, v->shape.fan_in) * planes;
+        return n;
     }
-    return model->weights == BINNET_TERNARY ? n_bytes + n_bytes : n_bytes;
+#endif
+    if (!v->to_signs) n.sums = binnet_area(n_rows, row, 1); /* others are consumed in blocks */
+    if (v->from_signs)
+        n.tables = binnet_xnor_scratch(k, v->to_signs ? n_rows : 0, v->shape.fan_in);
+    else {
+        n.tables = binnet_gemm_scratch(k, v->to_signs ? units : 0);
+        n.panels = binnet_gemm_panels(k, n_rows, units, v->shape.fan_in) * planes;
+    }
+    return n;
 }
 
 /* The offset of the next region. */
@@ -179,23 +210,23 @@ static size_t region(binnet_planner *planner, uint32_t n_rows, size_t row_bytes)
 }
 
 static regions divide_scratch(const binnet_model *model, uint32_t n_rows) {
-    const binnet_kernels *k = model->kernels;
-    const size_t hidden = activation_bytes(model, model->max_hidden);
-    binnet_planner planner = {NULL, 0, k->alignment};
-    uint32_t columns = model->n_classes;
-    size_t tables = binnet_gemm_scratch(k, 0);
-    if (has_signs(model)) /* hidden sums are consumed in blocks */
-        tables = binnet_most(binnet_gemm_scratch(k, model->max_hidden),
-                             binnet_xnor_scratch(k, n_rows, model->max_hidden));
-    else if (model->max_hidden > columns)
-        columns = model->max_hidden;
+    binnet_planner planner = {NULL, 0, model->kernels->alignment};
+    needs most = {0, 0, 0, 0};
+    view v;
+    first_layer(model, &v);
+    for (uint32_t i = 0; i < model->n_layers; ++i) {
+        next_layer(model, &v);
+        const needs n = layer_needs(model, &v, n_rows);
+        need_most(&most, &n);
+    }
     regions r;
-    region(&planner, n_rows, binnet_padded(k, columns) * sizeof(int32_t));
-    r.panels = region(&planner, 1, most_panels(model, n_rows));
-    r.tables = region(&planner, 1, tables);
+    region(&planner, 1, most.sums);
+    r.panels = region(&planner, 1, most.panels);
+    r.tables = region(&planner, 1, most.tables);
     r.scores = region(&planner, n_rows, model->n_classes * sizeof(int32_t));
-    r.activations[0] = region(&planner, n_rows, hidden);
-    r.activations[1] = region(&planner, model->n_layers > 2 ? n_rows : 0, hidden);
+    r.activations[0] = region(&planner, n_rows, most.hidden);
+    const int two = model->n_layers > 2 || model->height;
+    r.activations[1] = region(&planner, two ? n_rows : 0, most.hidden);
     r.end = planner.n_bytes;
     return r;
 }
@@ -218,8 +249,8 @@ static int32_t score(int32_t centred, const unit *u) {
 static void activate(const binnet_model *model, const view *layer, const int32_t *sums,
                      uint32_t n_rows, uint8_t *activation) {
     const binnet_kernels *kernels = model->kernels;
-    for (uint32_t first = 0; first < layer->units; first += BINNET_UNIT_BLOCK) {
-        const uint32_t rest = layer->units - first;
+    for (uint32_t first = 0; first < layer->shape.units; first += BINNET_UNIT_BLOCK) {
+        const uint32_t rest = layer->shape.units - first;
         const uint32_t n = rest < BINNET_UNIT_BLOCK ? rest : BINNET_UNIT_BLOCK;
         int32_t mean[BINNET_UNIT_BLOCK], bias[BINNET_UNIT_BLOCK];
         binnet_scale scale[BINNET_UNIT_BLOCK];
@@ -230,7 +261,7 @@ static void activate(const binnet_model *model, const view *layer, const int32_t
                                      .bias = bias,
                                      .scale = scale,
                                      .activation = activation + first,
-                                     .stride = layer->units};
+                                     .stride = layer->shape.units};
         for (uint32_t u = 0; u < n; ++u) {
             const unit here = get_unit(model, layer, first + u);
             mean[u] = here.mean;
@@ -273,11 +304,11 @@ static void make_signs(void *context, const binnet_result *r) {
 static void make_scores(const binnet_model *model, const view *layer, const int32_t *sums,
                         uint32_t n_rows, int32_t *scores) {
     const binnet_kernels *kernels = model->kernels;
-    for (uint32_t m = 0; m < layer->units; ++m) {
+    for (uint32_t m = 0; m < layer->shape.units; ++m) {
         const unit u = get_unit(model, layer, m);
         const int32_t *z = sums + binnet_sum_index(kernels, n_rows, m);
         for (uint32_t b = 0; b < n_rows; ++b)
-            scores[(size_t)b * layer->units + m] =
+            scores[(size_t)b * layer->shape.units + m] =
                 score(z[(size_t)b * kernels->panel_columns] - u.mean, &u);
     }
 }
@@ -289,16 +320,53 @@ static uint16_t best_class(const int32_t *scores, uint32_t n_classes) {
     return (uint16_t)best;
 }
 
+#if BINNET_CONVOLUTIONS
+/* Images through a convolution, some positions at a time. */
+static void run_convolution(const sign_job *job, const binnet_gemm *gemm, uint32_t n_images,
+                            int32_t *sums, uint8_t *activation) {
+    const view *v = job->layer;
+    const uint32_t width = gemm->kernels->panel_columns, units = v->shape.units;
+    const uint32_t n_rows = n_images * v->shape.positions;
+    binnet_convolution c = {.image = &v->shape.image, .gemm = *gemm};
+    const uint32_t n = binnet_patches_at_once(gemm->kernels, c.image, v->from_signs);
+    c.gemm.n_rows = n_rows * c.image->pool * c.image->pool;
+    if (!v->from_signs) binnet_gemm_pack(&c.gemm);
+    for (uint32_t first = 0; first < n_rows; first += n) {
+        const uint32_t some = binnet_block(first, n_rows, n);
+        c.panel_step = (size_t)some * width;
+        binnet_convolve(&c, first, some, sums, gemm->scratch);
+        if (!v->to_signs)
+            activate(job->model, v, sums, some, activation + (size_t)first * units);
+        for (uint32_t column = 0; v->to_signs && column < units; column += width) {
+            const binnet_result result = {
+                sums + column * (size_t)some, width, first, some, column,
+                binnet_block(column, units, width), 0};
+            make_signs((void *)(uintptr_t)job, &result);
+        }
+    }
+}
+
+/* Signs of images, pixel by pixel, to a row for each. */
+static void flatten(const view *v, uint32_t channels, uint32_t n_pixels, uint32_t n_images,
+                    const uint8_t *pixels, uint8_t *rows) {
+    const size_t row_bytes = binnet_row_bytes(v->shape.fan_in);
+    for (uint32_t b = 0; b < n_images; ++b, rows += row_bytes) {
+        binnet_flatten(rows, pixels, channels, n_pixels);
+        pixels += n_pixels * binnet_row_bytes(channels);
+    }
+}
+#endif
+
 /* Rows to scores, through all layers. */
 static void run(const binnet_model *model, const uint8_t *x, uint32_t n_rows, int32_t *scores,
                 uint8_t *scratch, const regions *r) {
     int32_t *sums = (int32_t *)(void *)scratch;
+    uint32_t place = 0;
     view v;
     first_layer(model, &v);
     sign_job job = {.model = model, .layer = &v};
     binnet_gemm gemm = {.kernels = model->kernels,
                         .values = x,
-                        .stride = model->n_features,
                         .step = 1,
                         .signs = 1,
                         .selector = {.by_column = 1},
@@ -310,29 +378,48 @@ static void run(const binnet_model *model, const uint8_t *x, uint32_t n_rows, in
                         .scratch = scratch + r->tables,
                         .scratch_bytes = r->scores - r->tables};
     for (uint32_t i = 0; i < model->n_layers; ++i) {
-        uint8_t *activation = scratch + r->activations[i & 1];
+#if BINNET_CONVOLUTIONS
+        const uint32_t channels = v.shape.units, n_pixels = v.shape.positions;
+#endif
         next_layer(model, &v);
+#if BINNET_CONVOLUTIONS
+        if (v.from_signs && n_pixels > 1 && !v.shape.image.kernel) {
+            flatten(&v, channels, n_pixels, n_rows, gemm.a.low, scratch + r->activations[place]);
+            gemm.a.low = scratch + r->activations[place];
+            place ^= 1u;
+        }
+#endif
+        uint8_t *activation = scratch + r->activations[place];
         gemm.selector.bits = model->bytes + v.low;
         gemm.selector.stride = v.row_bytes;
         if (v.ternary) gemm.high = model->bytes + v.high;
-        gemm.n_columns = v.units;
-        gemm.depth = v.fan_in;
+        gemm.n_columns = v.shape.units;
+        gemm.depth = v.shape.fan_in;
         gemm.sums = v.to_signs ? NULL : sums;
+        gemm.stride = v.shape.fan_in;
+        gemm.a.stride = binnet_row_bytes(v.shape.fan_in);
         if (v.to_signs) {
             job.bits = activation;
-            job.stride = activation_bytes(model, v.units);
-            memset(activation, 0, n_rows * job.stride);
+            job.stride = binnet_row_bytes(v.shape.units);
+            memset(activation, 0, n_rows * activation_bytes(&v));
         }
-        if (v.from_signs)
+#if BINNET_CONVOLUTIONS
+        if (v.shape.image.kernel) {
+            gemm.stride = v.shape.image.channels;
+            gemm.a.stride = binnet_row_bytes(v.shape.image.channels);
+            run_convolution(&job, &gemm, n_rows, sums, activation);
+        } else
+#endif
+            if (v.from_signs)
             binnet_xnor_run(&gemm);
         else
             binnet_gemm_run(&gemm);
-        gemm.a.low = activation;
-        gemm.a.stride = job.stride;
-        if (i + 1 == model->n_layers || v.to_signs) continue;
-        activate(model, &v, sums, n_rows, activation);
-        gemm.values = activation;
-        gemm.stride = v.units;
+        if (i + 1 == model->n_layers) break;
+        if (!v.to_signs && !v.shape.image.kernel)
+            activate(model, &v, sums, n_rows, activation);
+        gemm.a.low = gemm.values = activation;
+        if (v.to_signs) gemm.values = NULL;
+        place ^= 1u;
     }
     make_scores(model, &v, sums, n_rows, scores);
 }

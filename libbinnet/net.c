@@ -2,14 +2,36 @@
  * SPDX-License-Identifier: BSD-3-Clause */
 #include "internal.h"
 
-static const binnet_layer_type *layer_type(uint32_t kind) {
-    switch (kind) {
-    case BINNET_DENSE: return &binnet_layer_dense;
-    default: return NULL;
-    }
+static const binnet_layer_type *layer_type(const binnet_layer *layer) {
+#if BINNET_CONVOLUTIONS
+    if (layer->kind == BINNET_CONV2D) return &binnet_layer_conv2d;
+#endif
+    (void)layer;
+    return &binnet_layer_dense;
 }
 
 /* ---- Configuration ------------------------------------------------------------------------- */
+
+/* What stands before the first layer: images only where a convolution wants them. */
+static binnet_status start_shape(const binnet_config *config, binnet_shape *shape) {
+    const int images = config->layers[0].kind == BINNET_CONV2D;
+    return binnet_start_shape(shape, config->n_features, images ? config->height : 0,
+                              images ? config->width : 0);
+}
+
+static binnet_status check_layers(const binnet_config *config) {
+    const uint32_t most =
+        config->method.gradient == BINNET_EXACT ? BINNET_MAX_BATCH : BINNET_MAX_POSITIONS;
+    binnet_shape shape;
+    binnet_status status = start_shape(config, &shape);
+    for (uint32_t i = 0; i < config->n_layers && status == BINNET_OK; ++i) {
+        status = binnet_next_shape(&shape, &config->layers[i]);
+        if (status == BINNET_OK && shape.positions > most / config->batch_size)
+            status = BINNET_ERR_LIMIT;
+    }
+    if (status == BINNET_OK && (shape.height || shape.units < 2)) status = BINNET_ERR_ARGUMENT;
+    return status;
+}
 
 static binnet_status check_config(const binnet_config *config) {
     if (!config || !config->layers) return BINNET_ERR_ARGUMENT;
@@ -17,118 +39,181 @@ static binnet_status check_config(const binnet_config *config) {
     if (config->n_features > BINNET_MAX_FEATURES || config->n_layers > BINNET_MAX_LAYERS ||
         config->batch_size > BINNET_MAX_BATCH)
         return BINNET_ERR_LIMIT;
-    for (uint32_t i = 0; i < config->n_layers; ++i) {
-        if (!layer_type(config->layers[i].kind) || !config->layers[i].units)
-            return BINNET_ERR_ARGUMENT;
-        if (config->layers[i].units > BINNET_MAX_UNITS) return BINNET_ERR_LIMIT;
-    }
-    const uint32_t n_classes = config->layers[config->n_layers - 1].units;
-    if (n_classes < 2) return BINNET_ERR_ARGUMENT;
-    for (uint32_t k = 0; config->n_rows && k < n_classes; ++k)
-        if (!config->class_counts || config->class_counts[k] > config->n_rows)
-            return BINNET_ERR_ARGUMENT;
     const binnet_method *m = &config->method;
     /* Choices are 0 or 1. */
     if ((m->weights | m->binarization | m->activation | m->solver | m->gradient) > 1 ||
         (m->dropout | m->input_dropout) > 255 ||
         (config->n_layers < 2 && (m->activation == BINNET_SIGN || m->dropout)))
         return BINNET_ERR_ARGUMENT;
+    const uint32_t n_classes = config->layers[config->n_layers - 1].units;
+    for (uint32_t k = 0; config->n_rows && k < n_classes; ++k)
+        if (!config->class_counts || config->class_counts[k] > config->n_rows)
+            return BINNET_ERR_ARGUMENT;
     const binnet_parallel *p = config->parallel;
     if (p && (!p->run || p->n_workers < 1 || p->n_workers > BINNET_MAX_WORKERS))
         return BINNET_ERR_ARGUMENT;
-    return BINNET_OK;
+    return check_layers(config);
+}
+
+/* Numbers of so many bytes, of an image's outputs. */
+static size_t row_bytes(const binnet_shape *shape, uint32_t size) {
+    return binnet_area(shape->positions, (size_t)shape->units * size, 1);
 }
 
 /* What a pass keeps, and one after the other in the same place: forward, activations of all hidden
  * layers and then sums; backward, a layer's error where its activations began, for all after them
  * are done with. */
 static void plan_passes(binnet_net *net, const binnet_config *config, binnet_planner *planner,
-                        uint32_t widest, uint32_t n_units, size_t n_weights) {
+                        const binnet_needs *needs, uint32_t n_units) {
     const uint32_t batch = net->batch_size, n_layers = config->n_layers;
     const size_t normed = planner->n_bytes;
     size_t errors = 0;
+    binnet_shape shape;
     net->calibration = binnet_plan(planner, 0, 0); /* which needs nothing normed */
+    start_shape(config, &shape);
     for (uint32_t i = 0; i < n_layers; ++i) {
-        int8_t *place = binnet_plan(planner, batch, config->layers[i].units);
+        binnet_next_shape(&shape, &config->layers[i]);
+        int8_t *place = binnet_plan(planner, batch, row_bytes(&shape, 1));
         if (place) net->layers[i].normed = place;
     }
     planner->n_bytes =
         binnet_most(planner->n_bytes, normed + 2 * sizeof *net->calibration * n_units);
+    start_shape(config, &shape);
     for (uint32_t i = 0; i < n_layers; ++i) {
-        const uint32_t units = config->layers[i].units;
+        binnet_next_shape(&shape, &config->layers[i]);
         const size_t start = planner->n_bytes;
-        void *place = binnet_plan(planner, batch, sizeof(int16_t) * units);
+        void *place = binnet_plan(planner, batch, row_bytes(&shape, sizeof(int16_t)));
         errors = binnet_most(errors, planner->n_bytes);
         planner->n_bytes = start;
         if (place) net->layers[i].error = place;
         if (i + 1 == n_layers) break;
-        place = binnet_plan(planner, batch, units);
+        place = binnet_plan(planner, batch, row_bytes(&shape, 1));
         if (place) net->layers[i].activation = place;
     }
-    /* The more columns, the fewer times tables of sums are made: an eighth of the weights'
-     * memory. */
-    const size_t share =
-        (size_t)binnet_quotient(n_weights >> 4, batch) & ~(size_t)(BINNET_UNIT_BLOCK - 1);
-    const size_t columns = binnet_most(share, net->kernels->z_columns);
-    net->z_columns = columns < widest ? (uint32_t)columns : widest;
-    net->z =
-        binnet_plan(planner, batch, binnet_padded(net->kernels, net->z_columns) * sizeof *net->z);
+    net->z = binnet_plan(planner, 1, needs->z);
     const size_t forwards = planner->n_bytes;
     planner->n_bytes = errors;
-    if (net->kernels->transpose) net->transposed = binnet_plan(planner, batch, widest);
+    if (net->kernels->transpose) net->transposed = binnet_plan(planner, 1, needs->transposed);
     planner->n_bytes = binnet_most(planner->n_bytes, forwards);
 }
 
+/* What the fully connected layer needs. */
+static void measure_dense(const binnet_net *net, const binnet_layer_state *layer,
+                          binnet_needs *needs) {
+    const binnet_kernels *k = net->kernels;
+    const uint32_t batch = net->batch_size, fan_in = layer->fan_in, units = layer->units;
+    const uint32_t planes = net->method.weights == BINNET_TERNARY ? 2 : 1;
+    const uint32_t digits = net->method.gradient == BINNET_EXACT ? 8 : 1;
+    const int signs = net->method.activation == BINNET_SIGN;
+    const uint32_t sign_planes = net->method.dropout ? 2 : 1;
+    binnet_need(&needs->panels,
+                binnet_area(planes, binnet_gemm_panels(k, batch, units, fan_in), 1));
+    if (layer->index > 0) /* only there is an error at the input */
+        binnet_need(&needs->panels,
+                    binnet_area(planes, binnet_gemm_panels(k, batch, fan_in, units), 1));
+    binnet_need(&needs->panels, binnet_area(signs && layer->index > 0 ? sign_planes : digits,
+                                            binnet_gemm_panels(k, units, fan_in, batch), 1));
+    if (k->transpose) binnet_need(&needs->transposed, binnet_area(batch, units, 1));
+    binnet_need(&needs->input_bits, (fan_in + 7) / 8 * digits);
+    binnet_need(&needs->scratch, binnet_gemm_scratch(k, fan_in));
+    if (signs) binnet_need(&needs->scratch, binnet_xnor_scratch(k, 0, fan_in));
+}
+
+/* Columns of sums at a time. The more, the fewer times tables of sums are made: an eighth of the
+ * weights' memory, or what convolutions need anyway. */
+static void plan_columns(binnet_net *net, const binnet_config *config, binnet_needs *needs,
+                         size_t n_weights, uint32_t widest) {
+    const uint32_t batch = net->batch_size;
+    const size_t share =
+        (size_t)binnet_quotient(n_weights >> 4, batch) & ~(size_t)(BINNET_UNIT_BLOCK - 1);
+    const size_t columns = binnet_most(share, net->kernels->z_columns);
+    const uint32_t z_columns = columns < widest ? (uint32_t)columns : widest;
+    binnet_need(&needs->z,
+                binnet_area(batch, binnet_padded(net->kernels, z_columns) * sizeof(int32_t), 1));
+    for (uint32_t i = 0; net->layers && i < config->n_layers; ++i) {
+        binnet_layer_state *layer = &net->layers[i];
+        layer->z_columns = z_columns;
+#if BINNET_CONVOLUTIONS
+        if (!layer->image) continue;
+        const size_t most = needs->z / sizeof(int32_t) / batch / layer->positions;
+        layer->z_columns = most < layer->units
+                               ? (uint32_t)most & ~(net->kernels->panel_columns - 1)
+                               : layer->units;
+#endif
+    }
+}
+
+#if BINNET_CONVOLUTIONS
+/* The image of a convolution; and where the signs of the last one's outputs stand in rows, as the
+ * layer after it wants them. */
+static void plan_image(binnet_net *net, binnet_layer_state *layer, const binnet_shape *shape,
+                       int was_image, binnet_planner *planner) {
+    if (shape->image.kernel) {
+        binnet_image *place = binnet_plan(planner, 1, sizeof *place);
+        if (place) *place = shape->image;
+        layer->image = place ? place : &shape->image;
+        if (shape->image.pool > 1)
+            layer->origins = binnet_plan(planner, net->batch_size,
+                                         binnet_area(shape->positions, shape->units, 1));
+        return;
+    }
+    if (!was_image || layer->index == 0 || net->method.activation != BINNET_SIGN) return;
+    net->flat_stride = binnet_row_bytes(layer->fan_in);
+    for (uint32_t p = 0; p < (net->method.dropout ? 2u : 1u); ++p)
+        net->flat[p] = binnet_plan(planner, net->batch_size, net->flat_stride);
+}
+#endif
+
 /* Places everything; with no base, only measures, on a net and layers of the caller's stack. */
 static void plan_net(binnet_net *net, const binnet_config *config, binnet_planner *planner) {
-    const binnet_kernels *k = net->kernels;
     const uint32_t batch = net->batch_size;
-    const uint32_t weight_planes = net->method.weights == BINNET_TERNARY ? 2 : 1;
-    const uint32_t digits = net->method.gradient == BINNET_EXACT ? 8 : 1;
-    const uint32_t sign_planes = net->method.dropout ? 2 : 1;
-    const int signs = net->method.activation == BINNET_SIGN;
-    uint32_t widest = 0, deepest = 0, n_units = 0;
-    size_t panels = 0, n_weights = 0;
-    uint32_t fan_in = config->n_features;
+    uint32_t widest = 0, n_units = 0;
+    size_t n_weights = 0;
+    binnet_needs needs;
+    binnet_shape shape;
     binnet_layer_state measured;
+    memset(&needs, 0, sizeof needs);
+    start_shape(config, &shape);
     for (uint32_t i = 0; i < config->n_layers; ++i) {
-        binnet_layer_state *layer = planner->base ? &net->layers[i] : &measured;
+        binnet_layer_state *layer = net->layers ? &net->layers[i] : &measured;
+        const int was_image = shape.height > 0;
         memset(layer, 0, sizeof *layer);
-        layer->kind = config->layers[i].kind;
-        layer->type = layer_type(layer->kind);
+        layer->kind = binnet_put_kind(&config->layers[i]);
+        layer->type = layer_type(&config->layers[i]);
         layer->index = i;
-        layer->fan_in = fan_in;
-        layer->units = config->layers[i].units;
+        binnet_next_shape(&shape, &config->layers[i]);
+        layer->fan_in = shape.fan_in;
+        layer->units = shape.units;
+        layer->positions = shape.positions;
         layer->weight_exponent = -1;
         layer->bias_exponent = -1;
-        layer->type->plan(net, layer, planner);
-        panels =
-            binnet_most(panels, binnet_area(weight_planes,
-                                            binnet_gemm_panels(k, batch, layer->units, fan_in), 1));
-        if (i > 0) /* only there is an error at the input */
-            panels = binnet_most(
-                panels,
-                binnet_area(weight_planes, binnet_gemm_panels(k, batch, fan_in, layer->units), 1));
-        panels =
-            binnet_most(panels, binnet_area(signs && i > 0 ? sign_planes : digits,
-                                            binnet_gemm_panels(k, layer->units, fan_in, batch), 1));
-        if (layer->units > widest) widest = layer->units;
-        if (fan_in > deepest) deepest = fan_in;
         n_units += layer->units;
-        n_weights += layer->units * (size_t)fan_in;
-        fan_in = layer->units;
+        n_weights += layer->units * (size_t)layer->fan_in;
+        binnet_plan_layer(net, layer, planner);
+#if BINNET_CONVOLUTIONS
+        plan_image(net, layer, &shape, was_image, planner);
+        if (layer->image) {
+            binnet_measure_convolution(net, layer, &needs);
+            continue;
+        }
+#endif
+        (void)was_image;
+        measure_dense(net, layer, &needs);
+        if (layer->units > widest) widest = layer->units;
     }
-    net->targets = binnet_plan(planner, 1, fan_in);
+    plan_columns(net, config, &needs, n_weights, widest);
+    net->targets = binnet_plan(planner, 1, shape.units);
     if (net->method.input_dropout)
         net->kept_features = binnet_plan(planner, batch, config->n_features);
-    plan_passes(net, config, planner, widest, n_units, n_weights);
-    net->input_bits = binnet_plan(planner, batch, (deepest + 7) / 8 * digits);
+    plan_passes(net, config, planner, &needs, n_units);
+    net->input_bits = binnet_plan(planner, batch, needs.input_bits);
     net->peaks = binnet_plan(planner, net->parallel.n_workers, sizeof *net->peaks);
-    net->panels = binnet_plan(planner, 1, panels);
-    size_t scratch = binnet_gemm_scratch(k, deepest);
-    if (signs) scratch = binnet_most(scratch, binnet_xnor_scratch(k, 0, deepest));
-    net->scratch = binnet_plan(planner, net->parallel.n_workers, scratch);
-    net->scratch_bytes = scratch;
+    net->panels = binnet_plan(planner, 1, needs.panels);
+#if BINNET_CONVOLUTIONS
+    binnet_plan_workplace(net, &needs, planner);
+#endif
+    net->scratch = binnet_plan(planner, net->parallel.n_workers, needs.scratch);
+    net->scratch_bytes = needs.scratch;
 }
 
 /* Plans a net for a checked configuration. `net` is the arena's, or the caller's to measure. */
@@ -136,6 +221,9 @@ static size_t start_net(binnet_net *net, const binnet_config *config, uint8_t *b
     const binnet_parallel serial = {NULL, NULL, 1};
     memset(net, 0, sizeof *net);
     net->seed = config->seed;
+    const int images = config->layers[0].kind == BINNET_CONV2D;
+    net->shape = binnet_put_shape(config->n_layers, images ? config->height : 0,
+                                  images ? config->width : 0);
     net->method = config->method;
     net->n_features = config->n_features;
     net->n_layers = config->n_layers;
@@ -200,18 +288,28 @@ binnet_status binnet_net_init(binnet_net **net, void *arena, size_t n_bytes,
     memset(arena, 0, needed);
     start_net(n, config, arena);
     set_targets(n, config->class_counts, config->n_rows);
-    for (uint32_t i = 0; i < n->n_layers; ++i) n->layers[i].type->init(n, &n->layers[i]);
+    for (uint32_t i = 0; i < n->n_layers; ++i) binnet_init_layer(n, &n->layers[i]);
     *net = n;
     return BINNET_OK;
 }
 
 /* ---- Passes -------------------------------------------------------------------------------- */
 
-static void get_input(const binnet_net *net, uint32_t i, const uint8_t *x, binnet_input *input) {
+static void get_input(const binnet_net *net, uint32_t i, const uint8_t *x, uint32_t n_rows,
+                      binnet_input *input) {
+    const binnet_layer_state *layer = &net->layers[i];
     memset(input, 0, sizeof *input);
+    input->n_rows = n_rows;
+    input->n_columns = layer->fan_in;
+#if BINNET_CONVOLUTIONS
+    if (layer->image) {
+        input->n_rows = n_rows * layer->image->height * layer->image->width;
+        input->n_columns = layer->image->channels;
+    }
+#endif
+    input->stride = input->n_columns;
     if (i == 0) {
         input->data = x;
-        input->stride = net->n_features;
         input->mask = 255;
         input->n_digits = 8;
         return;
@@ -220,8 +318,11 @@ static void get_input(const binnet_net *net, uint32_t i, const uint8_t *x, binne
     input->signs.low = before->low_signs;
     input->signs.high = before->high_signs;
     input->signs.stride = before->signs_stride;
+#if BINNET_CONVOLUTIONS
+    if (before->image && !layer->image)
+        input->signs = (binnet_signs){net->flat[0], net->flat[1], net->flat_stride};
+#endif
     if (!before->low_signs) input->data = before->activation;
-    input->stride = before->units;
     input->mask = 31;
     input->n_digits = 7;
 }
@@ -229,8 +330,8 @@ static void get_input(const binnet_net *net, uint32_t i, const uint8_t *x, binne
 static void forward(binnet_net *net, const uint8_t *x, uint32_t n_rows, int calibrate) {
     binnet_input input;
     for (uint32_t i = 0; i < net->n_layers; ++i) {
-        get_input(net, i, x, &input);
-        net->layers[i].type->forward(net, &net->layers[i], &input, n_rows, calibrate);
+        get_input(net, i, x, n_rows, &input);
+        binnet_layer_forward(net, &net->layers[i], &input, n_rows, calibrate);
     }
 }
 
@@ -248,8 +349,8 @@ static uint64_t train(binnet_net *net, const uint8_t *x, const void *wanted, uin
     const uint64_t sum = loss(net, wanted, n_rows);
     for (uint32_t i = net->n_layers; i-- > 0;) {
         binnet_input input;
-        get_input(net, i, x, &input);
-        net->layers[i].type->backward(net, &net->layers[i], &input, n_rows, rate_exponent);
+        get_input(net, i, x, n_rows, &input);
+        binnet_layer_backward(net, &net->layers[i], &input, n_rows, rate_exponent);
     }
     ++net->step;
     net->n_calibrations = 0; /* what is normed took the place of the calibration sums */

@@ -80,6 +80,36 @@ void binnet_norm_forward(const binnet_net *net, binnet_layer_state *layer, const
     net->kernels->normalise(&job, n);
 }
 
+/* Biases' gradients, of so many rows at a time that int32 holds them; the errors by their sigmas. */
+static void total_gradients(const binnet_net *net, binnet_layer_state *layer, binnet_error_job job,
+                            uint32_t first, uint32_t n, int64_t *total) {
+    int32_t *const gradient = layer->bias_gradient + first;
+#if BINNET_CONVOLUTIONS
+    const uint32_t n_rows = job.n_rows;
+    if (n_rows > BINNET_MAX_BATCH) {
+        const int32_t halvings = binnet_bias_halvings(n_rows);
+        int64_t sums[BINNET_UNIT_BLOCK] = {0}, some[BINNET_UNIT_BLOCK];
+        memset(total, 0, n * sizeof *total);
+        for (uint32_t b = 0; b < n_rows; b += job.n_rows) {
+            job.n_rows = binnet_block(b, n_rows, BINNET_MAX_BATCH);
+            memset(gradient, 0, n * sizeof *gradient);
+            total_error(net->training->gradients, job, n, some);
+            for (uint32_t u = 0; u < n; ++u) {
+                total[u] += some[u];
+                sums[u] += gradient[u];
+            }
+            job.error += job.n_rows * job.stride;
+            job.normed += job.n_rows * job.stride;
+        }
+        for (uint32_t u = 0; u < n; ++u)
+            gradient[u] = (int32_t)binnet_divide(sums[u], 1u << halvings);
+        return;
+    }
+#endif
+    memset(gradient, 0, n * sizeof *gradient);
+    total_error(net->training->gradients, job, n, total);
+}
+
 int32_t binnet_norm_backward(const binnet_net *net, binnet_layer_state *layer, uint32_t n_rows,
                              uint32_t first, uint32_t n) {
     int32_t sum[BINNET_UNIT_BLOCK], slope[BINNET_UNIT_BLOCK], mean[BINNET_UNIT_BLOCK];
@@ -98,9 +128,8 @@ int32_t binnet_norm_backward(const binnet_net *net, binnet_layer_state *layer, u
                                   .slope = slope,
                                   .mean = mean,
                                   .largest = largest};
-    memset(layer->bias_gradient + first, 0, n * sizeof *layer->bias_gradient);
     get_biases(layer, first, n, bias);
-    total_error(net->training->gradients, job, n, total);
+    total_gradients(net, layer, job, first, n, total);
     for (uint32_t u = 0; u < n; ++u) {
         BINNET_COUNT(ADDITIONS, 3);
         const int64_t two = total[u] + total[u];

@@ -22,12 +22,13 @@ binnet_momentum_rule binnet_adamax_rule(const binnet_net *net, int32_t unit, uin
     return rule;
 }
 
-void binnet_update_biases(const binnet_net *net, binnet_layer_state *layer,
+void binnet_update_biases(const binnet_net *net, binnet_layer_state *layer, uint32_t n_rows,
                           uint32_t rate_exponent) {
+    const int32_t unit = net->error_unit + binnet_bias_halvings(n_rows);
     const binnet_update update = {
         /* A full step is 2^14 / 256 = 64 activation units at rate 1: twice the rate, in sigmas. */
         .rule = binnet_sgd_rule(layer->bias_exponent, rate_exponent, 14),
-        .momentum_rule = binnet_adamax_rule(net, net->error_unit, rate_exponent, 1),
+        .momentum_rule = binnet_adamax_rule(net, unit, rate_exponent, 1),
         .limit = 24576, /* 3 standard deviations */
         .n_rows = 1,
         .n_columns = layer->units,

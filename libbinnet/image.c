@@ -1,0 +1,304 @@
+/* Convolutions as products: every position of an image is a row of what its filters reach, a patch,
+ * made where it is used (docs/algorithm.md, section 12).
+ * SPDX-License-Identifier: BSD-3-Clause */
+#include "internal.h"
+
+#if BINNET_CONVOLUTIONS
+/* ---- Shapes -------------------------------------------------------------------------------- */
+
+/* Summands of int32 sums, of at most 255 each; and a height or width, of 12 bits in a file. */
+enum { MOST_SUMMANDS = 65536, MOST_SIZE = 4095 };
+
+/* Outputs along a height or width, and how many of a kernel's rows stand before the first. */
+static uint32_t outputs(uint32_t size, uint32_t kernel, uint32_t stride, int valid,
+                        uint32_t *before) {
+    *before = 0;
+    if (valid) return (size - kernel) / stride + 1;
+    const uint32_t n = binnet_blocks(size, stride), reach = (n - 1) * stride + kernel;
+    if (reach > size) *before = (reach - size) / 2;
+    return n;
+}
+
+static binnet_status convolve_shape(binnet_shape *shape, const binnet_layer *layer) {
+    const uint32_t kernel = layer->kernel_size, stride = layer->stride ? layer->stride : 1;
+    const uint32_t pool = layer->pool ? layer->pool : 1, channels = shape->units;
+    const int valid = layer->padding == BINNET_VALID;
+    binnet_image *image = &shape->image;
+    if (!kernel || kernel > BINNET_MAX_KERNEL_SIZE || kernel > shape->height ||
+        kernel > shape->width || stride > BINNET_MAX_KERNEL_SIZE ||
+        layer->padding > BINNET_VALID || pool > BINNET_MAX_POOL)
+        return BINNET_ERR_ARGUMENT;
+    image->height = shape->height;
+    image->width = shape->width;
+    image->channels = channels;
+    image->kernel = kernel;
+    image->stride = stride;
+    image->pool = pool;
+    image->out_height = outputs(image->height, kernel, stride, valid, &image->top) / pool;
+    image->out_width = outputs(image->width, kernel, stride, valid, &image->left) / pool;
+    if (!image->out_height || !image->out_width) return BINNET_ERR_ARGUMENT;
+    const uint32_t most = MOST_SUMMANDS / (kernel * kernel);
+    if (channels > most || layer->units > most) return BINNET_ERR_LIMIT;
+    shape->fan_in = binnet_window(image);
+    shape->height = image->out_height;
+    shape->width = image->out_width;
+    shape->positions = binnet_positions(image);
+    return BINNET_OK;
+}
+
+/* Kind, kernel size, stride, padding and pool in bits 0, 8, 16, 23 and 24. */
+uint32_t binnet_put_kind(const binnet_layer *layer) {
+    if (layer->kind != BINNET_CONV2D) return layer->kind;
+    return layer->kind | layer->kernel_size << 8 | (layer->stride ? layer->stride : 1) << 16 |
+           layer->padding << 23 | (layer->pool ? layer->pool : 1) << 24;
+}
+
+binnet_layer binnet_get_kind(uint32_t kind, uint32_t units) {
+    binnet_layer layer = {.kind = kind, .units = units};
+    if ((kind & 255u) != BINNET_CONV2D) return layer;
+    layer.kind = BINNET_CONV2D;
+    layer.kernel_size = kind >> 8 & 255u;
+    layer.stride = kind >> 16 & 127u;
+    layer.padding = kind >> 23 & 1u;
+    layer.pool = kind >> 24;
+    return layer;
+}
+
+/* ---- Bits ---------------------------------------------------------------------------------- */
+
+void binnet_put_bits(uint8_t *to, size_t at, const uint8_t *from, size_t n) {
+    const unsigned shift = at & 7;
+    const size_t n_bytes = (n + 7) / 8;
+    to += at >> 3;
+    if (!shift) {
+        memcpy(to, from, n_bytes);
+        return;
+    }
+    for (size_t i = 0; i < n_bytes; ++i) {
+        to[i] = (uint8_t)(to[i] | from[i] << shift);
+        /* The rest is in the next byte, if there is one. */
+        if (shift + (n - 8 * i < 8 ? n - 8 * i : 8) > 8) to[i + 1] = (uint8_t)(from[i] >> (8 - shift));
+    }
+}
+
+void binnet_get_bits(uint8_t *to, const uint8_t *from, size_t at, size_t n) {
+    const unsigned shift = at & 7, used = n & 7;
+    const size_t n_bytes = (n + 7) / 8;
+    from += at >> 3;
+    for (size_t i = 0; i < n_bytes; ++i) {
+        unsigned byte = from[i] >> shift;
+        if (shift && 8 * i + 8 - shift < n) byte |= (unsigned)from[i + 1] << (8 - shift);
+        to[i] = (uint8_t)byte;
+    }
+    if (used) to[n_bytes - 1] = (uint8_t)(to[n_bytes - 1] & ((1u << used) - 1u));
+}
+
+void binnet_flatten(uint8_t *to, const uint8_t *pixels, uint32_t channels, uint32_t n_pixels) {
+    const size_t pixel_bytes = binnet_row_bytes(channels);
+    memset(to, 0, binnet_row_bytes((size_t)channels * n_pixels));
+    for (size_t i = 0; i < n_pixels; ++i)
+        binnet_put_bits(to, i * channels, pixels + i * pixel_bytes, channels);
+}
+
+/* ---- Patches ------------------------------------------------------------------------------- */
+
+/* Of the kernel's columns from x on, those inside: [*from, end). */
+static uint32_t inside(uint32_t kernel, uint32_t width, int32_t x, uint32_t *from) {
+    *from = x < 0 ? binnet_least((uint32_t)-x, kernel) : 0;
+    if (x >= (int32_t)width) return *from = 0;
+    const uint32_t end = (uint32_t)((int32_t)width - x);
+    return end < kernel ? end : kernel;
+}
+
+void binnet_take_patch(const binnet_image *image, const uint8_t *pixels, int32_t y, int32_t x,
+                       uint8_t *patch) {
+    const size_t channels = image->channels, line = image->kernel * channels;
+    uint32_t from;
+    const uint32_t end = inside(image->kernel, image->width, x, &from);
+    for (uint32_t i = 0; i < image->kernel; ++i, patch += line) {
+        const int32_t row = y + (int32_t)i;
+        if (row < 0 || row >= (int32_t)image->height || from >= end) {
+            memset(patch, 0, line);
+            continue;
+        }
+        const size_t first =
+            (size_t)row * image->width + (size_t)(x + (int32_t)from); /* of the pixels */
+        if (from) memset(patch, 0, from * channels);
+        memcpy(patch + from * channels, pixels + first * channels, (end - from) * channels);
+        if (end < image->kernel)
+            memset(patch + end * channels, 0, (image->kernel - end) * channels);
+    }
+}
+
+void binnet_take_bits(const binnet_image *image, const uint8_t *pixels, size_t pixel_bytes,
+                      int32_t y, int32_t x, uint8_t *patch) {
+    const size_t channels = image->channels;
+    const int dense = channels == 8 * pixel_bytes; /* pixels are one row of bits */
+    uint32_t from;
+    const uint32_t end = inside(image->kernel, image->width, x, &from);
+    for (uint32_t i = 0; i < image->kernel; ++i) {
+        const int32_t row = y + (int32_t)i;
+        if (row < 0 || row >= (int32_t)image->height) continue;
+        const size_t at = i * image->kernel;
+        const uint8_t *line = pixels + ((size_t)row * image->width) * pixel_bytes;
+        if (dense && from < end)
+            memcpy(patch + (at + from) * pixel_bytes, line + (size_t)(x + (int32_t)from) * pixel_bytes,
+                   (end - from) * pixel_bytes);
+        for (uint32_t j = from; !dense && j < end; ++j)
+            binnet_put_bits(patch, (at + j) * channels,
+                            line + (size_t)(x + (int32_t)j) * pixel_bytes, channels);
+    }
+}
+
+/* ---- Sums ---------------------------------------------------------------------------------- */
+
+enum { ROWS = 16, SIGN_ROWS = 64 };
+
+uint32_t binnet_patches_at_once(const binnet_kernels *kernels, const binnet_image *image,
+                                int signs) {
+    /* Tables without panels make no more than a pool wants: on a microcontroller that is RAM. */
+    const uint32_t rows = !kernels->pack ? 1 : signs ? SIGN_ROWS : ROWS;
+    return (uint32_t)binnet_most(1, rows / (image->pool * image->pool));
+}
+
+/* A patch of values or of signs. */
+static size_t patch_bytes(const binnet_image *image, int signs) {
+    return signs ? binnet_row_bytes(binnet_window(image)) : binnet_window(image);
+}
+
+typedef struct regions {
+    size_t sums, product, end;
+} regions;
+
+/* Offsets in a worker's scratch, which begins with patches. */
+static regions divide(const binnet_kernels *k, const binnet_image *image, uint32_t n_columns,
+                      int signs, int zeros) {
+    const uint32_t n = binnet_patches_at_once(k, image, signs) * image->pool * image->pool;
+    binnet_planner planner = {NULL, 0, k->alignment};
+    regions r;
+    binnet_plan(&planner, n, patch_bytes(image, signs) << zeros);
+    r.sums = planner.n_bytes;
+    binnet_plan(&planner, n, binnet_padded(k, n_columns) * sizeof(int32_t));
+    r.product = planner.n_bytes;
+    binnet_plan(&planner, 1,
+                signs ? binnet_xnor_scratch(k, 0, binnet_window(image)) : binnet_gemm_scratch(k, 0));
+    r.end = planner.n_bytes;
+    return r;
+}
+
+size_t binnet_patches_scratch(const binnet_kernels *k, const binnet_image *image,
+                              uint32_t n_columns, int signs, int zeros) {
+    return divide(k, image, n_columns, signs, zeros).end;
+}
+
+/* The patches of pooled positions [first, first + n), those of a pool one after another. */
+static void take_patches(const binnet_convolution *c, uint32_t first, uint32_t n, uint8_t *patch,
+                         uint8_t *high) {
+    const binnet_image *image = c->image;
+    const binnet_gemm *g = &c->gemm;
+    const size_t size = patch_bytes(image, !g->values);
+    const uint32_t n_pixels = image->height * image->width, pool = image->pool;
+    const int32_t stride = (int32_t)image->stride;
+    uint32_t b = first / binnet_positions(image), left = first % binnet_positions(image);
+    uint32_t row = left / image->out_width, column = left % image->out_width;
+    if (!g->values) memset(patch, 0, n * (size_t)(pool * pool) * size);
+    if (high) memset(high, 0, n * (size_t)(pool * pool) * size);
+    for (uint32_t i = 0; i < n; ++i) {
+        for (uint32_t u = 0; u < pool * pool; ++u, patch += size) {
+            const int32_t y = (int32_t)(row * pool + u / pool) * stride - (int32_t)image->top;
+            const int32_t x = (int32_t)(column * pool + u % pool) * stride - (int32_t)image->left;
+            const size_t pixels = (size_t)b * n_pixels;
+            if (g->values) {
+                binnet_take_patch(image, g->values + pixels * g->stride, y, x, patch);
+                continue;
+            }
+            binnet_take_bits(image, g->a.low + pixels * g->a.stride, g->a.stride, y, x, patch);
+            if (!high) continue;
+            binnet_take_bits(image, g->a.high + pixels * g->a.stride, g->a.stride, y, x, high);
+            high += size;
+        }
+        if (++column < image->out_width) continue;
+        column = 0;
+        if (++row < image->out_height) continue;
+        row = 0;
+        ++b;
+    }
+}
+
+void binnet_convolve(const binnet_convolution *c, uint32_t first, uint32_t n, int32_t *sums,
+                     uint8_t *scratch) {
+    const binnet_image *image = c->image;
+    const int signs = !c->gemm.values, zeros = signs && c->gemm.a.high;
+    const regions r = divide(c->gemm.kernels, image, c->gemm.n_columns, signs, zeros);
+    binnet_gemm g = c->gemm;
+    g.n_rows = n * image->pool * image->pool;
+    uint8_t *high = zeros ? scratch + g.n_rows * patch_bytes(image, signs) : NULL;
+    take_patches(c, first, n, scratch, high);
+    g.parallel = NULL;
+    g.sums = (int32_t *)(void *)(scratch + r.sums);
+    g.scratch = scratch + r.product;
+    g.scratch_bytes = r.end - r.product;
+    if (signs) {
+        g.a.low = scratch;
+        g.a.high = high;
+        g.a.stride = patch_bytes(image, signs);
+        binnet_xnor_run(&g);
+    } else {
+        g.values = scratch;
+        g.stride = patch_bytes(image, signs);
+        binnet_gemm_rows(&g);
+    }
+    binnet_pool(c, g.sums, n, sums, c->origins ? c->origins + first * c->origin_stride : NULL);
+}
+#else
+uint32_t binnet_put_kind(const binnet_layer *layer) { return layer->kind; }
+
+binnet_layer binnet_get_kind(uint32_t kind, uint32_t units) {
+    const binnet_layer layer = {.kind = kind, .units = units};
+    return layer;
+}
+#endif
+
+uint32_t binnet_put_shape(uint32_t n_layers, uint32_t height, uint32_t width) {
+    return n_layers | height << 8 | width << 20;
+}
+
+binnet_status binnet_start_shape(binnet_shape *shape, uint32_t n_features, uint32_t height,
+                                 uint32_t width) {
+    memset(shape, 0, sizeof *shape);
+    shape->units = n_features;
+    shape->positions = 1;
+#if BINNET_CONVOLUTIONS
+    if (!height && !width) return BINNET_OK;
+    if (!height || !width) return BINNET_ERR_ARGUMENT;
+    if (height > MOST_SIZE || width > MOST_SIZE) return BINNET_ERR_LIMIT;
+    if (n_features % (height * width)) return BINNET_ERR_ARGUMENT;
+    shape->height = height;
+    shape->width = width;
+    shape->positions = height * width;
+    shape->units = n_features / shape->positions;
+    return BINNET_OK;
+#else
+    return height || width ? BINNET_ERR_ARGUMENT : BINNET_OK;
+#endif
+}
+
+binnet_status binnet_next_shape(binnet_shape *shape, const binnet_layer *layer) {
+    if (!layer->units) return BINNET_ERR_ARGUMENT;
+    if (layer->units > BINNET_MAX_UNITS) return BINNET_ERR_LIMIT;
+#if BINNET_CONVOLUTIONS
+    if (layer->kind == BINNET_CONV2D) {
+        const binnet_status status = convolve_shape(shape, layer);
+        shape->units = layer->units;
+        return status;
+    }
+    if (shape->units > BINNET_MAX_FEATURES / shape->positions) return BINNET_ERR_LIMIT;
+    shape->fan_in = shape->units * shape->positions;
+    shape->positions = 1;
+    shape->height = shape->width = shape->image.kernel = 0;
+#else
+    shape->fan_in = shape->units;
+#endif
+    shape->units = layer->units;
+    return layer->kind == BINNET_DENSE ? BINNET_OK : BINNET_ERR_ARGUMENT;
+}
