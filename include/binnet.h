@@ -170,7 +170,8 @@ typedef struct binnet_augmentation {
 } binnet_augmentation;
 
 /* Writes the images x, [n_rows], as a training step of a net with this seed takes them: the same
- * step of the same seed always alike, whatever machine. `out` must not overlap `x`. */
+ * step of the same seed always alike, whatever machine. `out` must not overlap `x`. ARGUMENT also: an
+ * image of more than BINNET_MAX_FEATURES numbers. */
 binnet_status binnet_augment(const binnet_augmentation *how, uint64_t seed, uint32_t step,
                              const uint8_t *x, uint32_t n_rows, uint8_t *out);
 
@@ -198,8 +199,9 @@ typedef enum binnet_padding {
 } binnet_padding;
 
 typedef struct binnet_layer {
-    uint32_t kind;  /* a binnet_layer_kind */
-    uint32_t units; /* or filters: 1 to BINNET_MAX_UNITS; the last layer: a class each, at least 2 */
+    uint32_t kind; /* a binnet_layer_kind */
+    uint32_t
+        units; /* or filters: 1 to BINNET_MAX_UNITS; the last layer: a class each, at least 2 */
     /* Only of a convolution, whose input is images: those of the configuration, or what a
      * convolution before it put out. All layers after a fully connected one are that too. */
     uint32_t kernel_size; /* 1 to BINNET_MAX_KERNEL_SIZE, no more than an image's height or width */

@@ -171,7 +171,8 @@ enum {
     BINNET_RANDOM_ORDER = 6,
     BINNET_RANDOM_PROPAGATED = 7,
     BINNET_RANDOM_DROPOUT = 8,
-    BINNET_RANDOM_INPUT_DROPOUT = 9
+    BINNET_RANDOM_INPUT_DROPOUT = 9,
+    BINNET_RANDOM_AUGMENTATION = 10
 };
 
 void binnet_threefry(const uint32_t key[2], uint32_t counter0, uint32_t counter1, uint32_t out[2]);

@@ -698,6 +698,56 @@ static void test_xnor_refusals(void) {
 #undef XNOR
 }
 
+/* Pixel by pixel as docs/algorithm.md, section 12, says it. */
+static void check_augmentation(const binnet_augmentation *how) {
+    enum { MOST = 40, STEP = 7 };
+    const uint32_t height = how->height, width = how->width, channels = how->channels;
+    static uint8_t out[MOST * 60];
+    const binnet_rng rng = binnet_rng_stream(5, 10, 0, STEP);
+    const size_t n = (size_t)height * width * channels;
+    uint32_t mirrored = 0, first_row = 0, last_row = 0;
+    EXPECT(n <= 60 && MOST * n <= sizeof x);
+    EXPECT(binnet_augment(how, 5, STEP, x, MOST, out) == BINNET_OK);
+    for (uint32_t b = 0; b < MOST; ++b) {
+        uint8_t r[8];
+        binnet_rng_blocks(&rng, b, 0, 1, r);
+        const uint32_t q = how->crop, flip = how->flip && r[0] < 128;
+        const uint32_t down = ((r[2] + 256u * r[3]) * (2 * q + 1)) >> 16;
+        const uint32_t right = ((r[4] + 256u * r[5]) * (2 * q + 1)) >> 16;
+        mirrored += flip, first_row += down == 0, last_row += down == 2 * q;
+        for (uint32_t i = 0; i < n; ++i) {
+            /* Offsets are q too large, so below q is outside. */
+            const uint32_t Y = i / channels / width + down, X = i / channels % width + right;
+            uint8_t wanted = 0;
+            if (Y >= q && Y < height + q && X >= q && X < width + q) {
+                const uint32_t from = flip ? width - 1 - (X - q) : X - q;
+                wanted = x[b * n + ((Y - q) * width + from) * channels + i % channels];
+            }
+            EXPECT(out[b * n + i] == wanted);
+        }
+    }
+    EXPECT(how->flip ? mirrored > MOST / 4 && mirrored < 3 * MOST / 4 : mirrored == 0);
+    if (how->crop < 4) EXPECT(first_row > 0 && last_row > 0);
+}
+
+static void test_augmentation(void) {
+    static const binnet_augmentation hows[] = {{4, 6, 2, 0, 0},  {4, 6, 2, 1, 0}, {4, 6, 2, 0, 2},
+                                               {4, 6, 2, 1, 2},  {3, 5, 3, 1, 1}, {1, 1, 1, 1, 1},
+                                               {3, 5, 3, 1, 127}};
+    for (size_t i = 0; i < sizeof hows / sizeof *hows; ++i) check_augmentation(&hows[i]);
+
+    static const binnet_augmentation refused[] = {
+        {0, 6, 2, 0, 0},   {4, 0, 2, 0, 0},     {4, 6, 0, 0, 0},         {4, 6, 2, 2, 0},
+        {4, 6, 2, 0, 128}, {256, 256, 2, 0, 0}, {65536, 65536, 1, 0, 0}, {1, 1, 65537, 0, 0}};
+    uint8_t out = 7;
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; ++i)
+        EXPECT(binnet_augment(&refused[i], 1, 0, x, 1, &out) == BINNET_ERR_ARGUMENT);
+    EXPECT(binnet_augment(NULL, 1, 0, x, 1, &out) == BINNET_ERR_ARGUMENT);
+    EXPECT(binnet_augment(hows, 1, 0, NULL, 1, &out) == BINNET_ERR_ARGUMENT);
+    EXPECT(binnet_augment(hows, 1, 0, x, 1, NULL) == BINNET_ERR_ARGUMENT);
+    EXPECT(out == 7);
+}
+
 static void test_rest(void) {
     uint32_t order[100];
     int seen[100] = {0};
@@ -733,6 +783,7 @@ int main(void) {
     test_config_refusals();
     test_bits();
     test_xnor_refusals();
+    test_augmentation();
     test_rest();
     printf("%s\n", failures ? "FAILED" : "all passed");
     return failures != 0;
