@@ -94,7 +94,9 @@ def summary(options, runs, n_features):
     n_weights = sum(fan_in * units for fan_in, units in pairwise(layers))
     units = (*options.hidden, N_CLASSES)
     counts = np.ones(N_CLASSES, dtype=int)
-    net = _engine.Net(n_features, units, options.batch_size, 0, counts, n_jobs=options.n_jobs)
+    net = _engine.Net(
+        n_features, _engine.dense(*units), options.batch_size, 0, counts, n_jobs=options.n_jobs
+    )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
         "command": shlex.join(["python", *sys.argv]),

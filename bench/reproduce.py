@@ -689,7 +689,9 @@ def net_contenders(hidden, n_rows):
     random = np.random.default_rng(0)
     x = random.integers(0, 256, (n_rows, LAYERS[0]), np.uint8)
     units = (*hidden, LAYERS[-1])
-    net = _engine.Net(x.shape[1], units, 128, 0, np.ones(units[-1]), Method(sign=True), n_jobs=1)
+    net = _engine.Net(
+        x.shape[1], _engine.dense(*units), 128, 0, np.ones(units[-1]), Method(sign=True), n_jobs=1
+    )
     net.calibrate(x[:128])
     model = net.model()
     rows = x.astype(np.float32)

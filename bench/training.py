@@ -106,7 +106,7 @@ class Binnet:
         self.n_steps = -(-len(x) // options.batch_size)  # of an epoch
         self.total = self.n_steps * options.epochs
         counts = np.bincount(y)
-        units = tuple(layers[1:])
+        units = _engine.dense(*layers[1:])
         self.net = _engine.Net(
             layers[0], units, options.batch_size, options.seed, counts, n_jobs=options.threads
         )

@@ -93,7 +93,7 @@ def _rates(layers: tuple[int, ...], batch_size: int, n_jobs: int | None) -> dict
     random = np.random.default_rng(0)
     n_features, *units = layers
     counts = np.full(units[-1], batch_size)
-    net = _engine.Net(n_features, tuple(units), batch_size, 0, counts, n_jobs=n_jobs)
+    net = _engine.Net(n_features, _engine.dense(*units), batch_size, 0, counts, n_jobs=n_jobs)
     x = random.integers(0, 256, (batch_size, n_features), dtype=np.uint8)
     labels = random.integers(0, units[-1], batch_size).astype(np.uint16)
     training = _seconds(lambda: net.train_step(x, labels, _EXPONENT))

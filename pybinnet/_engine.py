@@ -17,7 +17,8 @@ from threadpoolctl import ThreadpoolController
 
 from pybinnet._core import ffi, lib
 
-_PREDICT_ROWS = 256  # rows at a time: their activations stay in the second-level cache
+_PREDICT_ROWS = 256  # rows at a time: their activations stay in the second-level cache,
+_PREDICT_BYTES = 1 << 24  # where scratch memory for so many is not more than this
 _ISAS = ("portable", "avx2", "avx512", "neon")
 
 SCORE_UNIT = 8192  # a deployed score of the margin 1
@@ -26,6 +27,9 @@ MAX_UNITS = lib.BINNET_MAX_UNITS
 MAX_LAYERS = lib.BINNET_MAX_LAYERS
 MAX_BATCH = lib.BINNET_MAX_BATCH
 MAX_RATE_EXPONENT = lib.BINNET_MAX_RATE_EXPONENT
+MAX_KERNEL_SIZE = lib.BINNET_MAX_KERNEL_SIZE
+MAX_POOL = lib.BINNET_MAX_POOL
+MAX_POSITIONS = lib.BINNET_MAX_POSITIONS
 
 
 def version() -> str:
@@ -180,14 +184,62 @@ class Method:
     input_dropout: int = 0  # likewise
 
 
+@dataclass(frozen=True)
+class Layer:
+    """A layer: `binnet_layer`. One with a `kernel_size` is a convolution, else fully connected."""
+
+    units: int
+    kernel_size: int = 0
+    stride: int = 1
+    valid: bool = False
+    pool: int = 1
+
+
+def dense(*units: int) -> tuple[Layer, ...]:
+    """Return fully connected layers of so many units each."""
+    return tuple(map(Layer, units))
+
+
+def _described(layers: tuple[Layer, ...]) -> str:
+    """Layers as messages have them."""
+    if any(layer.kernel_size for layer in layers):
+        return f"layers {list(layers)}"
+    return f"layers of {[layer.units for layer in layers]} units"
+
+
+def _config(
+    n_features: int,
+    layers: tuple[Layer, ...],
+    batch_size: int,
+    method: Method,
+    image: tuple[int, int] | None,
+) -> tuple[Any, Any]:
+    """A `binnet_config` with what sizes depend on, and the layers that it points to."""
+    of_c = ffi.new("binnet_layer[]", len(layers))
+    for to, layer in zip(of_c, layers, strict=True):
+        to.kind = lib.BINNET_CONV2D if layer.kernel_size else lib.BINNET_DENSE
+        to.units = layer.units
+        if layer.kernel_size:
+            to.kernel_size, to.stride, to.pool = layer.kernel_size, layer.stride, layer.pool
+            to.padding = lib.BINNET_VALID if layer.valid else lib.BINNET_SAME
+    config = ffi.new("binnet_config *")
+    config.n_features = n_features
+    config.n_layers = len(layers)
+    config.batch_size = batch_size
+    config.layers = of_c
+    config.method = astuple(method)
+    config.height, config.width = image or (0, 0)
+    return config, of_c
+
+
 class Net:
     """A net in training, in an arena of its own.
 
     Parameters
     ----------
     n_features : int
-    units : tuple of int
-        Units of each layer; the last are the classes.
+    layers : tuple of Layer
+        The units of the last are the classes.
     batch_size : int
         The most rows of a step.
     seed : int
@@ -199,6 +251,8 @@ class Net:
         Threads, with joblib's meaning.
     n_rows : int
         Rows that `class_counts` is of, where classes do not exclude each other; 0: their sum.
+    image : tuple of int, optional
+        Height and width of rows that are images, for convolutions.
 
     Raises
     ------
@@ -209,36 +263,32 @@ class Net:
     def __init__(
         self,
         n_features: int,
-        units: tuple[int, ...],
+        layers: tuple[Layer, ...],
         batch_size: int,
         seed: int,
         class_counts: NDArray[Any],
         method: Method = Method(),
         n_jobs: int | None = None,
         n_rows: int = 0,
+        image: tuple[int, int] | None = None,
     ) -> None:
-        layers = ffi.new("binnet_layer[]", [(lib.BINNET_DENSE, n) for n in units])
+        config, _of_c = _config(n_features, layers, batch_size, method, image)
         counts = np.ascontiguousarray(class_counts, dtype=np.uint32)
         parallel, self._pool = _start_threads(n_jobs)
-        config = ffi.new("binnet_config *")
         config.seed = seed
-        config.n_features = n_features
-        config.n_layers = len(units)
-        config.batch_size = batch_size
-        config.layers = layers
-        config.method = astuple(method)
         config.class_counts = _pointer("uint32_t", counts)
         config.n_rows = n_rows
         config.kernels = kernels()
         config.parallel = parallel
         size = ffi.new("size_t *")
-        what = f"a net of {n_features} features and layers of {list(units)} units"
+        what = f"a net of {n_features} features and {_described(layers)}"
         _check(lib.binnet_net_size(config, size), what)
         self.n_bytes = int(size[0])
         self._arena = _buffer(self.n_bytes)
         net = ffi.new("binnet_net **")
         _check(lib.binnet_net_init(net, _pointer("uint8_t", self._arena), size[0], config), what)
         self._net = net[0]
+        self.seed = seed
         self._batch_size = batch_size
         self._loss = ffi.new("uint64_t *")
 
@@ -320,6 +370,35 @@ class Net:
         return out.tobytes()
 
 
+@dataclass(frozen=True)
+class Augmentation:
+    """How images are varied from step to step: `binnet_augmentation`."""
+
+    height: int
+    width: int
+    channels: int
+    flip: bool
+    crop: int
+
+
+def augment(how: Augmentation, seed: int, step: int, x: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return images, a row each, as the training step of a net with this seed takes them."""
+    x = np.ascontiguousarray(x)
+    out = np.empty_like(x)
+    if x.shape[1] != how.height * how.width * how.channels:
+        raise ValueError(f"rows of {x.shape[1]} numbers are no images of {how}")
+    status = lib.binnet_augment(
+        ffi.new("binnet_augmentation *", astuple(how)),
+        seed,
+        step,
+        _pointer("uint8_t", x),
+        len(x),
+        _pointer("uint8_t", out),
+    )
+    _check(status, f"binnet_augment of {how}")
+    return out
+
+
 def rate_exponent(first: int, last: int, step: int, n_steps: int) -> int:
     """Return the learning-rate exponent of a step."""
     return int(lib.binnet_rate_exponent(first, last, step, n_steps))
@@ -340,7 +419,7 @@ def predict_scores(model: bytes, x: NDArray[np.uint8]) -> NDArray[np.int32]:
     if x.shape[1] != opened.n_features:
         raise ValueError(f"the model takes {opened.n_features} features, got {x.shape[1]}")
     scores = np.empty((len(x), opened.n_classes), dtype=np.int32)
-    n_bytes = lib.binnet_model_scratch_size(opened, max(1, min(len(x), _PREDICT_ROWS)))
+    n_bytes = _scratch_size(opened, max(1, min(len(x), _PREDICT_ROWS)))
     status = lib.binnet_model_predict(
         opened,
         _pointer("uint8_t", np.ascontiguousarray(x)),
@@ -352,6 +431,15 @@ def predict_scores(model: bytes, x: NDArray[np.uint8]) -> NDArray[np.int32]:
     )
     _check(status, "binnet_model_predict")
     return scores
+
+
+def _scratch_size(opened: Any, n_rows: int) -> int:
+    """Scratch bytes to predict at most so many rows at a time; fewer where rows take much."""
+    n_bytes = int(lib.binnet_model_scratch_size(opened, n_rows))
+    while n_rows > 1 and n_bytes > _PREDICT_BYTES:
+        n_rows //= 2
+        n_bytes = int(lib.binnet_model_scratch_size(opened, n_rows))
+    return n_bytes
 
 
 def model_sizes(model: bytes) -> tuple[int, int, int]:
@@ -370,17 +458,15 @@ def portable_scratch_size(model: bytes) -> int:
 
 
 def portable_net_size(
-    n_features: int, units: tuple[int, ...], batch_size: int, method: Method
+    n_features: int,
+    layers: tuple[Layer, ...],
+    batch_size: int,
+    method: Method,
+    image: tuple[int, int] | None = None,
 ) -> int:
     """Return the arena bytes of a net with the portable kernels and no threads."""
-    layers = ffi.new("binnet_layer[]", [(lib.BINNET_DENSE, n) for n in units])
-    config = ffi.new("binnet_config *")
-    config.n_features = n_features
-    config.n_layers = len(units)
-    config.batch_size = batch_size
-    config.layers = layers
-    config.method = astuple(method)
+    config, _of_c = _config(n_features, layers, batch_size, method, image)
     config.kernels = lib.binnet_kernels_find(b"portable")
     size = ffi.new("size_t *")
-    _check(lib.binnet_net_size(config, size), f"a net of layers of {list(units)} units")
+    _check(lib.binnet_net_size(config, size), f"a net of {_described(layers)}")
     return int(size[0])

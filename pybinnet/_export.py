@@ -193,7 +193,7 @@ def _state(clf: BinaryConnectClassifier) -> State:
         n_rows=before.n_rows,
         rate_exponents=rate_exponents(clf),
         arena_bytes=_engine.portable_net_size(
-            clf.encoder_.n_features_out_, before.units, before.batch_size, method
+            clf.encoder_.n_features_out_, _engine.dense(*before.units), before.batch_size, method
         ),
     )
 

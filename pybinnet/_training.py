@@ -79,7 +79,7 @@ class Configuration:
         """A net with random weights."""
         return _engine.Net(
             n_features,
-            self.units,
+            _engine.dense(*self.units),
             self.batch_size,
             self.seed,
             self.counts,

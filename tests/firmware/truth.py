@@ -119,7 +119,7 @@ def net_of(classifier):
     configuration = classifier._configuration
     return _engine.Net(
         classifier.n_features_in_,
-        configuration.units,
+        _engine.dense(*configuration.units),
         configuration.batch_size,
         configuration.seed,
         configuration.counts,

@@ -50,8 +50,9 @@ def sizes():
 def test_sizes_are_the_librarys(layers, method, batch, said):
     units = layers[1:]
     pointers = 16 + 22 * len(units)  # as BINNET_NET_SIZE counts them: 8 bytes here, 4 there
-    arena = _engine.portable_net_size(layers[0], units, batch, method) - 4 * pointers
-    net = _engine.Net(layers[0], units, batch, 0, np.ones(units[-1]), method)
+    net_layers = _engine.dense(*units)
+    arena = _engine.portable_net_size(layers[0], net_layers, batch, method) - 4 * pointers
+    net = _engine.Net(layers[0], net_layers, batch, 0, np.ones(units[-1]), method)
     net.calibrate(np.zeros((2, layers[0]), dtype=np.uint8))
     model = net.model()
     found = [arena, len(net.checkpoint()), len(model), _engine.portable_scratch_size(model)]

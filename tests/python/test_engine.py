@@ -30,7 +30,7 @@ def make_net(seed=golden.SEED, method="binary", n_jobs=None):
     """The net of a golden run."""
     return _engine.Net(
         golden.FEATURES,
-        golden.UNITS,
+        _engine.dense(*golden.UNITS),
         golden.BATCH,
         seed,
         golden.COUNTS,
@@ -88,24 +88,23 @@ def test_targets_equal_reference_in_every_method(isa, method):
 @pytest.mark.parametrize("n_rows", [10, 11, 70_000, 2**32 - 1])
 def test_shares_of_rows_equal_reference(isa, n_rows):
     """Counts of classes that do not exclude each other, up to all rows."""
-    sizes = 9, (4, 5), 8, 3
     counts = [0, 1, n_rows // 3, n_rows - 1, n_rows]
-    net = _engine.Net(*sizes, np.array(counts), n_rows=n_rows)
-    ref = reference.ReferenceNet(*sizes, counts, n_rows=n_rows)
+    net = _engine.Net(9, _engine.dense(4, 5), 8, 3, np.array(counts), n_rows=n_rows)
+    ref = reference.ReferenceNet(9, (4, 5), 8, 3, counts, n_rows=n_rows)
     assert net.checkpoint() == ref.checkpoint()
     assert ref.layers[-1].T[[0, -1]].tolist() == [2, 2]
     assert ref.layers[-1].T[2] > 40
 
 
 def test_rows_that_are_the_sum_of_the_counts_change_nothing():
-    sizes, counts = (9, (4, 3), 8, 3), np.array([3, 1, 4])
+    sizes, counts = (9, _engine.dense(4, 3), 8, 3), np.array([3, 1, 4])
     files = [_engine.Net(*sizes, counts, n_rows=n_rows).checkpoint() for n_rows in (0, 8, 9)]
     assert files[0] == files[1] != files[2]
 
 
 def test_more_rows_of_a_class_than_rows():
     with pytest.raises(ValueError, match="argument outside"):
-        _engine.Net(9, (4, 3), 8, 3, np.array([1, 11, 2]), n_rows=10)
+        _engine.Net(9, _engine.dense(4, 3), 8, 3, np.array([1, 11, 2]), n_rows=10)
 
 
 class TargetsNet:
@@ -130,7 +129,8 @@ def test_targets_of_classes_train_to_the_golden_hash(isa, method):
 def both_nets(method, n_features, units, batch, seed, counts, n_jobs=1):
     """The core's and the reference's net, which have begun as the same."""
     counts = np.ones(units[-1], dtype=int) if counts is None else np.array(counts)
-    net = _engine.Net(n_features, units, batch, seed, counts, method_of(method), n_jobs)
+    layers = _engine.dense(*units)
+    net = _engine.Net(n_features, layers, batch, seed, counts, method_of(method), n_jobs)
     ref = reference.ReferenceNet(n_features, list(units), batch, seed, counts.tolist(), method)
     assert net.checkpoint() == ref.checkpoint()
     return net, ref
@@ -193,7 +193,7 @@ def test_row_order_equals_reference():
 def test_arena_is_all_the_memory_training_takes():
     """3 bytes a weight plus activations: latent int16, one bit, and no gradient buffer."""
     units, n_features, batch = (512, 512, 512, 10), 784, 128
-    net = _engine.Net(n_features, units, batch, 0, np.ones(10, dtype=int))
+    net = _engine.Net(n_features, _engine.dense(*units), batch, 0, np.ones(10, dtype=int))
     n_weights = sum(a * b for a, b in zip((n_features, *units[:-1]), units, strict=True))
     per_row = 2 * sum(units) + 2 * max(units) + max(units)  # ẑ and a; error; packed error
     activations = batch * per_row
@@ -206,10 +206,10 @@ import numpy as np
 from pybinnet import _engine
 units, n = (1024, 1024, 1024, 10), 784
 x, y = np.ones((128, n), np.uint8), np.zeros(128, np.uint16)
-small = _engine.Net(n, (8, 10), 128, 0, np.ones(10, int))
+small = _engine.Net(n, _engine.dense(8, 10), 128, 0, np.ones(10, int))
 small.train_step(x, y, 3)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-net = _engine.Net(n, units, 128, 0, np.ones(10, int))
+net = _engine.Net(n, _engine.dense(*units), 128, 0, np.ones(10, int))
 for _ in range(3):
     net.train_step(x, y, 3)
 after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -250,7 +250,7 @@ def test_unsupported_isa_is_an_error(monkeypatch):
 )
 def test_sizes_beyond_the_bounds(n_features, units, message):
     with pytest.raises(ValueError, match=message):
-        _engine.Net(n_features, units, 4, 0, np.ones(units[-1], dtype=int))
+        _engine.Net(n_features, _engine.dense(*units), 4, 0, np.ones(units[-1], dtype=int))
 
 
 @pytest.fixture(scope="module")
@@ -324,7 +324,7 @@ def resealed(data, at, new):
 
 def small_files(**method):
     """A net of 5-3-2, its checkpoint and its model, in which all paddings occur."""
-    net = _engine.Net(5, (3, 2), 4, 1, np.ones(2), _engine.Method(**method))
+    net = _engine.Net(5, _engine.dense(3, 2), 4, 1, np.ones(2), _engine.Method(**method))
     net.train_step(
         np.arange(20, dtype=np.uint8).reshape(4, 5), np.array([0, 1, 0, 1], np.uint16), 3
     )
@@ -430,7 +430,7 @@ def test_wrong_width_at_predict(files):
 def test_two_runs_are_equal_in_new_processes():
     program = (
         "import sys; sys.path.insert(0, sys.argv[1]); import golden; from pybinnet import _engine;"
-        "sizes = golden.FEATURES, golden.UNITS, golden.BATCH;"
+        "sizes = golden.FEATURES, _engine.dense(*golden.UNITS), golden.BATCH;"
         "net = _engine.Net(*sizes, 3, golden.COUNTS, n_jobs=2);"
         "sys.stdout.buffer.write(golden.run(net)[0])"
     )
@@ -438,6 +438,28 @@ def test_two_runs_are_equal_in_new_processes():
     runs = [subprocess.run(command, check=True, capture_output=True).stdout for _ in range(2)]
     assert len({hashlib.sha256(run).digest() for run in runs}) == 1
     assert len(runs[0]) > 1000
+
+
+# Images
+
+
+def test_augmentation_equals_the_text():
+    """docs/algorithm.md, section 12, by the reference's random bytes."""
+    how = _engine.Augmentation(5, 7, 2, True, 3)
+    x = np.random.default_rng(4).integers(0, 256, (60, 5, 7, 2), dtype=np.uint8)
+    found = _engine.augment(how, 2**40 + 9, 11, x.reshape(60, -1)).reshape(x.shape)
+    for b, random in enumerate(reference.random_bytes(2**40 + 9, 11, 10, 0, 60, 6)):
+        image = x[b]
+        wanted = image[:, ::-1] if random[0] < 128 else image
+        wanted = np.pad(wanted, ((3, 3), (3, 3), (0, 0)))
+        down, right = ((random[i] + 256 * random[i + 1]) * 7 >> 16 for i in (2, 4))
+        assert (found[b] == wanted[down : down + 5, right : right + 7]).all()
+
+
+@pytest.mark.parametrize("how", [(4, 4, 1, False, 0), (4, 5, 1, False, 128)])
+def test_refused_augmentation(how):
+    with pytest.raises(ValueError, match="Augmentation"):
+        _engine.augment(_engine.Augmentation(*how), 0, 0, np.zeros((2, 20), np.uint8))
 
 
 # Threads

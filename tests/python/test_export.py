@@ -593,7 +593,7 @@ def test_device_goes_on_learning(tmp_path, library, parameters):
     before = clf._configuration
     net = _engine.Net(
         64,
-        before.units,
+        _engine.dense(*before.units),
         32,
         before.seed,
         before.counts,

@@ -126,13 +126,13 @@ def test_a_call_that_holds_the_lock_is_noticed(moves_on):
 
 
 def test_training_releases_the_lock(moves_on):
-    net = _engine.Net(784, (256, 10), 128, 0, np.ones(10, dtype=int))
+    net = _engine.Net(784, _engine.dense(256, 10), 128, 0, np.ones(10, dtype=int))
     x, labels = np.ones((128, 784), dtype=np.uint8), np.zeros(128, dtype=np.uint16)
     assert moves_on(lambda: net.train_step(x, labels, 3), seconds=60)
 
 
 def test_prediction_releases_the_lock(moves_on):
-    net = _engine.Net(784, (256, 10), 128, 0, np.ones(10, dtype=int))
+    net = _engine.Net(784, _engine.dense(256, 10), 128, 0, np.ones(10, dtype=int))
     x = np.ones((2000, 784), dtype=np.uint8)
     net.calibrate(x[:128])
     model = net.model()
