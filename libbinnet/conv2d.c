@@ -40,26 +40,24 @@ typedef struct forward_job {
 static void convolve_task(void *context, uint32_t task, uint32_t worker) {
     const forward_job *j = context;
     const binnet_net *net = j->pass->net;
-    const uint32_t n = j->convolution.n_positions, first = task * n;
-    binnet_convolve(&j->convolution, first, binnet_block(first, j->pass->n_rows, n),
-                    net->z + (size_t)first * net->kernels->panel_columns,
+    const size_t width = net->kernels->panel_columns;
+    const binnet_tile tile = binnet_tile_of(&j->convolution, j->pass->n_images, task);
+    binnet_convolve(&j->convolution, &tile, net->z + tile.first * width, j->pass->n_rows * width,
                     net->scratch + worker * net->scratch_bytes);
 }
 
 static void forward(binnet_pass *p) {
     const binnet_layer_state *layer = p->layer;
-    const binnet_kernels *k = p->net->kernels;
     forward_job j = {.pass = p};
     binnet_convolution *c = &j.convolution;
     c->image = layer->image;
     c->gemm = binnet_product_forward(p);
     c->gemm.n_rows = p->n_images * unpooled_positions(layer->image);
-    c->n_positions = binnet_patches_at_once(k, layer->image, !c->gemm.values);
     if (layer->origins) c->origins = layer->origins + p->first_column;
     c->origin_stride = layer->units;
-    c->panel_step = (size_t)p->n_rows * k->panel_columns;
-    if (c->gemm.values) binnet_gemm_pack(&c->gemm);
-    binnet_run(&p->net->parallel, binnet_blocks(p->n_rows, c->n_positions), convolve_task, &j);
+    binnet_plan_convolution(c);
+    binnet_convolution_pack(c);
+    binnet_run(&p->net->parallel, binnet_n_tiles(c, p->n_images), convolve_task, &j);
 }
 
 /* ---- Error at the input -------------------------------------------------------------------- */
@@ -72,6 +70,8 @@ typedef struct error_job {
     binnet_gemm gemm;
     size_t patch_bytes;
     uint32_t first; /* pixel of a task */
+    binnet_lines lines;
+    uint32_t n_lines, n_columns; /* pixels of a task that has lines */
 } error_job;
 
 /* Rows of channels for each summand of an error. */
@@ -167,6 +167,74 @@ static void error_task(void *context, uint32_t task, uint32_t worker) {
     binnet_gemm_rows(&j.gemm);
 }
 
+/* Errors of a line, where they are from. */
+static const uint8_t *take_line(const void *context, uint32_t b, uint32_t y, uint32_t x, uint32_t n,
+                                uint8_t *buffer) {
+    const error_job *j = context;
+    const binnet_layer_state *layer = j->pass->layer;
+    const uint32_t pool = j->image->pool, units = layer->units;
+    const size_t line =
+        ((size_t)b * j->image->out_height + y / pool) * j->image->out_width * (size_t)units;
+    if (pool == 1) return (const uint8_t *)layer->normed + line + x * (size_t)units;
+    for (uint32_t i = 0; i < n; ++i) {
+        const size_t at = line + (x + i) / pool * (size_t)units;
+        take_unpooled((int8_t *)buffer + i * (size_t)units, layer->normed + at,
+                      layer->origins + at, y % pool * pool + (x + i) % pool, units);
+    }
+    return buffer;
+}
+
+/* Where errors reach a pixel from all sides, tables of them are shared. */
+static binnet_lines error_lines(const binnet_gemm *gemm, const binnet_image *image,
+                                uint32_t units) {
+    const binnet_lines lines = {.gemm = gemm,
+                                .height = image->out_height * image->pool,
+                                .width = image->out_width * image->pool,
+                                .channels = units,
+                                .kernel = image->kernel,
+                                .stride = 1,
+                                .place_bytes = units * channel_bytes(image),
+                                .take = take_line};
+    return lines;
+}
+
+static int has_error_lines(const binnet_kernels *k, const binnet_image *image) {
+    return k->add_tables && image->stride == 1;
+}
+
+static size_t line_sums(const error_job *j) {
+    return binnet_area(j->n_lines * j->n_columns,
+                       binnet_padded(j->gemm.kernels, j->image->channels) * sizeof(int32_t),
+                       j->gemm.kernels->alignment);
+}
+
+static void error_line_task(void *context, uint32_t task, uint32_t worker) {
+    const error_job *j = context;
+    const binnet_image *image = j->image;
+    const binnet_net *net = j->pass->net;
+    const uint32_t width = net->kernels->panel_columns, channels = image->channels;
+    const uint32_t across = binnet_blocks(image->width, j->n_columns);
+    const uint32_t down = binnet_blocks(image->height, j->n_lines);
+    const uint32_t x = task % across * j->n_columns, y = task / across % down * j->n_lines;
+    const uint32_t n_columns = binnet_block(x, image->width, j->n_columns);
+    const uint32_t n_lines = binnet_block(y, image->height, j->n_lines);
+    const uint32_t b = task / across / down;
+    uint8_t *scratch = net->scratch + worker * net->scratch_bytes;
+    const int32_t *sums = (int32_t *)(void *)scratch;
+    binnet_lines_sums(&j->lines, b, (int32_t)(y + image->top) - (int32_t)(image->kernel - 1),
+                      (int32_t)(x + image->left) - (int32_t)(image->kernel - 1), n_lines,
+                      n_columns, (int32_t *)(void *)scratch, scratch + line_sums(j));
+    for (uint32_t c = 0; c < channels; c += width)
+        for (uint32_t i = 0; i < n_lines; ++i) {
+            const size_t first = ((size_t)b * image->height + y + i) * image->width + x;
+            int16_t *error =
+                net->layers[j->pass->layer->index - 1].error + first * channels + c;
+            for (uint32_t o = 0; o < n_columns; ++o, sums += width, error += channels)
+                net->training->round_error(error, sums, j->pass->input_shift,
+                                           binnet_block(c, channels, width));
+        }
+}
+
 static void multiply_backward(binnet_pass *p) {
     const binnet_layer_state *layer = p->layer;
     const binnet_image *image = layer->image;
@@ -184,6 +252,19 @@ static void multiply_backward(binnet_pass *p) {
     j.gemm.n_columns = image->channels;
     j.gemm.depth = (uint32_t)j.patch_bytes;
     j.gemm.epilogue = store_errors;
+    if (has_error_lines(p->net->kernels, image)) {
+        j.lines = error_lines(&j.gemm, image, layer->units);
+        j.lines.context = &j;
+        j.n_lines = image->height;
+        j.n_columns = image->width;
+        binnet_lines_tile(&j.lines, 1, &j.n_lines, &j.n_columns);
+        binnet_lines_pack(&j.lines);
+        binnet_run(&p->net->parallel,
+                   p->n_images * binnet_blocks(image->width, j.n_columns) *
+                       binnet_blocks(image->height, j.n_lines),
+                   error_line_task, &j);
+        return;
+    }
     binnet_gemm_pack(&j.gemm);
     binnet_run(&p->net->parallel, binnet_blocks(p->input.n_rows, PIXELS_AT_ONCE), error_task, &j);
 }
@@ -338,20 +419,29 @@ void binnet_measure_convolution(const binnet_net *net, const binnet_layer_state 
     const uint32_t area = image->kernel * image->kernel, units = layer->units;
     const uint32_t planes = net->method.weights == BINNET_TERNARY ? 2 : 1;
     const uint32_t n = images_at_once(net, image) * unpooled_positions(image);
-    const uint32_t many = UINT32_MAX; /* rows: more than of any plain product */
     const int signs = layer->index > 0 && net->method.activation == BINNET_SIGN;
-    const int zeros = signs && net->method.dropout;
-    const uint32_t bits = zeros ? 2 : signs || net->method.gradient != BINNET_EXACT ? 1 : 8;
+    const uint32_t bits = signs                                  ? net->method.dropout ? 2 : 1
+                          : net->method.gradient == BINNET_EXACT ? 8
+                                                                 : 1;
     const size_t columns = binnet_padded(k, binnet_least(units, 2 * k->panel_columns));
+    /* Only whether there are values, signs, zeros counts. */
+    static const uint8_t some[1];
+    binnet_convolution c = {.image = image,
+                            .gemm = {.kernels = k,
+                                     .values = signs ? NULL : some,
+                                     .a.high = signs && net->method.dropout ? some : NULL,
+                                     .high = planes > 1 ? some : NULL,
+                                     .n_digits = 1,
+                                     .n_columns = units}};
+    binnet_plan_convolution(&c);
     binnet_need(&needs->input_bits, binnet_area(image->height * image->width,
                                                 channel_bytes(image) * bits, 1));
     binnet_need(&needs->z,
                 binnet_area(net->batch_size, layer->positions * columns * sizeof(int32_t), 1));
-    binnet_need(&needs->panels,
-                binnet_area(planes, binnet_gemm_panels(k, many, units, layer->fan_in), 1));
+    binnet_need(&needs->panels, binnet_convolution_panels(&c));
     binnet_need(&needs->panels,
                 binnet_area(bits, binnet_gemm_panels(k, units, layer->fan_in, n), 1));
-    binnet_need(&needs->scratch, binnet_patches_scratch(k, image, units, signs, zeros));
+    binnet_need(&needs->scratch, binnet_convolution_scratch(&c));
     binnet_need(&needs->scratch, binnet_gemm_scratch(k, layer->fan_in));
     if (k->transpose) binnet_need(&needs->transposed, binnet_area(units, n, 1));
     if (image->pool > 1) binnet_need(&needs->unpooled, binnet_area(units, n, 1));
@@ -359,12 +449,24 @@ void binnet_measure_convolution(const binnet_net *net, const binnet_layer_state 
     binnet_need(&needs->gradient,
                 binnet_area(units, binnet_padded(k, layer->fan_in) * sizeof(int32_t), 1));
     if (layer->index == 0) return;
-    binnet_need(&needs->panels,
-                binnet_area(planes, binnet_gemm_panels(k, many, image->channels, area * units), 1));
     binnet_need(&needs->turned, binnet_area(area * units, channel_bytes(image), 1));
-    binnet_need(&needs->scratch,
-                binnet_area(PIXELS_AT_ONCE, (size_t)area * units, k->alignment) +
-                    binnet_gemm_scratch(k, image->channels));
+    uint32_t depth = area * units;
+    if (has_error_lines(k, image)) {
+        error_job j = {.image = image, .gemm = {.kernels = k}};
+        j.lines = error_lines(&j.gemm, image, units);
+        j.n_lines = image->height;
+        j.n_columns = image->width;
+        binnet_lines_tile(&j.lines, 1, &j.n_lines, &j.n_columns);
+        depth = binnet_lines_depth(&j.lines);
+        binnet_need(&needs->scratch,
+                    line_sums(&j) + binnet_lines_scratch(&j.lines, j.n_lines, j.n_columns));
+    } else {
+        binnet_need(&needs->scratch,
+                    binnet_area(PIXELS_AT_ONCE, (size_t)area * units, k->alignment) +
+                        binnet_gemm_scratch(k, image->channels));
+    }
+    binnet_need(&needs->panels,
+                binnet_area(planes, binnet_gemm_panels(k, UINT32_MAX, image->channels, depth), 1));
 }
 
 void binnet_plan_workplace(binnet_net *net, const binnet_needs *needs, binnet_planner *planner) {

@@ -154,49 +154,128 @@ void binnet_take_bits(const binnet_image *image, const uint8_t *pixels, size_t p
 
 enum { ROWS = 16, SIGN_ROWS = 64 };
 
-uint32_t binnet_patches_at_once(const binnet_kernels *kernels, const binnet_image *image,
-                                int signs) {
+static int has_signs(const binnet_convolution *c) { return !c->gemm.values; }
+
+static const uint8_t *take_pixels(const void *context, uint32_t image, uint32_t y, uint32_t x,
+                                  uint32_t n, uint8_t *buffer) {
+    const binnet_convolution *c = context;
+    (void)n;
+    (void)buffer;
+    return c->gemm.values +
+           (((size_t)image * c->image->height + y) * c->image->width + x) * c->image->channels;
+}
+
+void binnet_plan_convolution(binnet_convolution *c) {
+    const binnet_image *image = c->image;
+    const binnet_kernels *k = c->gemm.kernels;
+    const binnet_lines lines = {.gemm = &c->gemm,
+                                .height = image->height,
+                                .width = image->width,
+                                .channels = image->channels,
+                                .kernel = image->kernel,
+                                .stride = image->stride,
+                                .place_bytes = image->channels / 8,
+                                .take = take_pixels,
+                                .context = c};
+    c->lines = lines;
+    c->n_lines = 0;
+    if (k->add_tables && !has_signs(c) && image->channels % 8 == 0) {
+        c->n_lines = image->out_height * image->pool;
+        c->n_columns = image->out_width * image->pool;
+        binnet_lines_tile(&c->lines, image->pool, &c->n_lines, &c->n_columns);
+        c->n_lines /= image->pool;
+        c->n_columns /= image->pool;
+        return;
+    }
     /* Tables without panels make no more than a pool wants: on a microcontroller that is RAM. */
-    const uint32_t rows = !kernels->pack ? 1 : signs ? SIGN_ROWS : ROWS;
-    return (uint32_t)binnet_most(1, rows / (image->pool * image->pool));
+    const uint32_t rows = !k->pack ? 1 : has_signs(c) ? SIGN_ROWS : ROWS;
+    c->n_positions = (uint32_t)binnet_most(1, rows / (image->pool * image->pool));
+}
+
+uint32_t binnet_tile_positions(const binnet_convolution *c) {
+    return c->n_lines ? c->n_lines * c->n_columns : c->n_positions;
+}
+
+uint32_t binnet_n_tiles(const binnet_convolution *c, uint32_t n_images) {
+    const binnet_image *image = c->image;
+    if (!c->n_lines) return binnet_blocks(n_images * binnet_positions(image), c->n_positions);
+    return n_images * binnet_blocks(image->out_height, c->n_lines) *
+           binnet_blocks(image->out_width, c->n_columns);
+}
+
+binnet_tile binnet_tile_of(const binnet_convolution *c, uint32_t n_images, uint32_t task) {
+    const binnet_image *image = c->image;
+    binnet_tile tile = {task * c->n_positions, 0};
+    if (!c->n_lines) {
+        tile.n = binnet_block(tile.first, n_images * binnet_positions(image), c->n_positions);
+        return tile;
+    }
+    const uint32_t across = binnet_blocks(image->out_width, c->n_columns);
+    const uint32_t down = binnet_blocks(image->out_height, c->n_lines);
+    const uint32_t x = task % across * c->n_columns, y = task / across % down * c->n_lines;
+    tile.first = (task / across / down * image->out_height + y) * image->out_width + x;
+    tile.n = binnet_block(y, image->out_height, c->n_lines) *
+             binnet_block(x, image->out_width, c->n_columns);
+    return tile;
+}
+
+size_t binnet_convolution_panels(const binnet_convolution *c) {
+    const binnet_kernels *k = c->gemm.kernels;
+    if (has_signs(c)) return 0;
+    return binnet_area(binnet_gemm_planes(&c->gemm),
+                       binnet_gemm_panels(k, UINT32_MAX, c->gemm.n_columns,
+                                          c->n_lines ? binnet_lines_depth(&c->lines)
+                                                     : binnet_window(c->image)),
+                       1);
+}
+
+void binnet_convolution_pack(const binnet_convolution *c) {
+    if (c->n_lines)
+        binnet_lines_pack(&c->lines);
+    else if (!has_signs(c))
+        binnet_gemm_pack(&c->gemm);
 }
 
 /* A patch of values or of signs. */
-static size_t patch_bytes(const binnet_image *image, int signs) {
-    return signs ? binnet_row_bytes(binnet_window(image)) : binnet_window(image);
+static size_t patch_bytes(const binnet_convolution *c) {
+    const uint32_t n = binnet_window(c->image);
+    return has_signs(c) ? binnet_row_bytes(n) : n;
 }
 
 typedef struct regions {
-    size_t sums, product, end;
+    size_t patches, product, end;
 } regions;
 
-/* Offsets in a worker's scratch, which begins with patches. */
-static regions divide(const binnet_kernels *k, const binnet_image *image, uint32_t n_columns,
-                      int signs, int zeros) {
-    const uint32_t n = binnet_patches_at_once(k, image, signs) * image->pool * image->pool;
+/* Offsets in a worker's scratch, which begins with sums. */
+static regions divide(const binnet_convolution *c) {
+    const binnet_kernels *k = c->gemm.kernels;
+    const uint32_t pool = c->image->pool, n = binnet_tile_positions(c) * pool * pool;
     binnet_planner planner = {NULL, 0, k->alignment};
     regions r;
-    binnet_plan(&planner, n, patch_bytes(image, signs) << zeros);
-    r.sums = planner.n_bytes;
-    binnet_plan(&planner, n, binnet_padded(k, n_columns) * sizeof(int32_t));
-    r.product = planner.n_bytes;
-    binnet_plan(&planner, 1,
-                signs ? binnet_xnor_scratch(k, 0, binnet_window(image)) : binnet_gemm_scratch(k, 0));
+    binnet_plan(&planner, n, binnet_padded(k, c->gemm.n_columns) * sizeof(int32_t));
+    r.patches = r.product = planner.n_bytes;
+    if (c->n_lines) {
+        binnet_plan(&planner, 1,
+                    binnet_lines_scratch(&c->lines, c->n_lines * pool, c->n_columns * pool));
+    } else {
+        binnet_plan(&planner, n, patch_bytes(c) << (c->gemm.a.high ? 1 : 0));
+        r.product = planner.n_bytes;
+        binnet_plan(&planner, 1,
+                    has_signs(c) ? binnet_xnor_scratch(k, 0, binnet_window(c->image))
+                                 : binnet_gemm_scratch(k, 0));
+    }
     r.end = planner.n_bytes;
     return r;
 }
 
-size_t binnet_patches_scratch(const binnet_kernels *k, const binnet_image *image,
-                              uint32_t n_columns, int signs, int zeros) {
-    return divide(k, image, n_columns, signs, zeros).end;
-}
+size_t binnet_convolution_scratch(const binnet_convolution *c) { return divide(c).end; }
 
 /* The patches of pooled positions [first, first + n), those of a pool one after another. */
 static void take_patches(const binnet_convolution *c, uint32_t first, uint32_t n, uint8_t *patch,
                          uint8_t *high) {
     const binnet_image *image = c->image;
     const binnet_gemm *g = &c->gemm;
-    const size_t size = patch_bytes(image, !g->values);
+    const size_t size = patch_bytes(c);
     const uint32_t n_pixels = image->height * image->width, pool = image->pool;
     const int32_t stride = (int32_t)image->stride;
     uint32_t b = first / binnet_positions(image), left = first % binnet_positions(image);
@@ -225,30 +304,50 @@ static void take_patches(const binnet_convolution *c, uint32_t first, uint32_t n
     }
 }
 
-void binnet_convolve(const binnet_convolution *c, uint32_t first, uint32_t n, int32_t *sums,
-                     uint8_t *scratch) {
-    const binnet_image *image = c->image;
-    const int signs = !c->gemm.values, zeros = signs && c->gemm.a.high;
-    const regions r = divide(c->gemm.kernels, image, c->gemm.n_columns, signs, zeros);
+static void multiply_patches(const binnet_convolution *c, const binnet_tile *tile, int32_t *sums,
+                             uint8_t *scratch, const regions *r) {
+    const uint32_t n_rows = tile->n * c->image->pool * c->image->pool;
+    uint8_t *patches = scratch + r->patches;
+    uint8_t *high = c->gemm.a.high ? patches + n_rows * patch_bytes(c) : NULL;
     binnet_gemm g = c->gemm;
-    g.n_rows = n * image->pool * image->pool;
-    uint8_t *high = zeros ? scratch + g.n_rows * patch_bytes(image, signs) : NULL;
-    take_patches(c, first, n, scratch, high);
+    take_patches(c, tile->first, tile->n, patches, high);
+    g.n_rows = n_rows;
     g.parallel = NULL;
-    g.sums = (int32_t *)(void *)(scratch + r.sums);
-    g.scratch = scratch + r.product;
-    g.scratch_bytes = r.end - r.product;
-    if (signs) {
-        g.a.low = scratch;
+    g.sums = sums;
+    g.scratch = scratch + r->product;
+    g.scratch_bytes = r->end - r->product;
+    if (has_signs(c)) {
+        g.a.low = patches;
         g.a.high = high;
-        g.a.stride = patch_bytes(image, signs);
+        g.a.stride = patch_bytes(c);
         binnet_xnor_run(&g);
     } else {
-        g.values = scratch;
-        g.stride = patch_bytes(image, signs);
+        g.values = patches;
+        g.stride = patch_bytes(c);
         binnet_gemm_rows(&g);
     }
-    binnet_pool(c, g.sums, n, sums, c->origins ? c->origins + first * c->origin_stride : NULL);
+}
+
+void binnet_convolve(const binnet_convolution *c, const binnet_tile *tile, int32_t *pooled,
+                     size_t panel_step, uint8_t *scratch) {
+    const binnet_image *image = c->image;
+    const regions r = divide(c);
+    int32_t *sums = (int32_t *)(void *)scratch;
+    uint32_t run = 1;
+    if (c->n_lines) {
+        const uint32_t x = tile->first % image->out_width, line = tile->first / image->out_width;
+        run = binnet_block(x, image->out_width, c->n_columns);
+        binnet_lines_sums(
+            &c->lines, line / image->out_height,
+            (int32_t)(line % image->out_height * image->pool * image->stride) -
+                (int32_t)image->top,
+            (int32_t)(x * image->pool * image->stride) - (int32_t)image->left,
+            tile->n / run * image->pool, run * image->pool, sums, scratch + r.patches);
+    } else {
+        multiply_patches(c, tile, sums, scratch, &r);
+    }
+    binnet_pool(c, sums, tile->n, run, pooled, panel_step,
+                c->origins ? c->origins + tile->first * c->origin_stride : NULL);
 }
 #else
 uint32_t binnet_put_kind(const binnet_layer *layer) { return layer->kind; }

@@ -203,7 +203,8 @@ typedef struct binnet_select {
     uint32_t depth;           /* of the sums */
     binnet_selector selector; /* for `plain` */
     const uint8_t *panels;    /* for `select`: what `pack` made of it */
-    uint8_t *tables;          /* likewise: its scratch, table_bytes */
+    uint8_t *tables;          /* likewise: its scratch, table_bytes; or, for `add_tables`, tables */
+    size_t table_step;        /* from those of a row to the next one's */
 } binnet_select;
 
 /* Deterministic weights up to it, a third of the range, are 0. */
@@ -376,6 +377,12 @@ struct binnet_kernels {
                             uint32_t n_columns, uint32_t depth);
     /* A product by packed bits, panels standing one after another. */
     void (*select)(const binnet_select *product);
+    /* Where rows have values in common, so that tables of these serve several: makes the tables of n
+     * values, table_size bytes for each group, and returns their total; adds what groups of packed
+     * bits choose from those that follow each row's first one. NULL: every row has its own. */
+    int32_t (*make_tables)(uint8_t *tables, const uint8_t *values, uint32_t n, int int8);
+    void (*add_tables)(const binnet_select *product, uint32_t first_group, uint32_t n_groups);
+    uint32_t table_size;
     /* out[n][b] = in[b][n], b < n_rows, n < n_columns. NULL: products walk columns instead. */
     void (*transpose)(int8_t *out, size_t out_stride, const int8_t *in, size_t in_stride,
                       uint32_t n_rows, uint32_t n_columns);
@@ -613,31 +620,64 @@ void binnet_take_patch(const binnet_image *image, const uint8_t *pixels, int32_t
 void binnet_take_bits(const binnet_image *image, const uint8_t *pixels, size_t pixel_bytes,
                       int32_t y, int32_t x, uint8_t *patch);
 
+/* lines.c: sums of positions by tables that they share. */
+typedef struct binnet_lines {
+    const binnet_gemm *gemm;          /* columns of bits and their panels */
+    uint32_t height, width, channels; /* of the images whose pixels are summed */
+    uint32_t kernel, stride;
+    size_t place_bytes; /* from the bits of a place of the kernel to those of the next */
+    /* n pixels of a line of an image: where they stand, or in the buffer. */
+    const uint8_t *(*take)(const void *context, uint32_t image, uint32_t y, uint32_t x, uint32_t n,
+                           uint8_t *buffer);
+    const void *context;
+} binnet_lines;
+
+/* What counts as depth: a place of the kernel begins with a new group. */
+uint32_t binnet_lines_depth(const binnet_lines *lines);
+/* Lines and columns of positions to do at a time, no more than they are, in multiples of a step. */
+void binnet_lines_tile(const binnet_lines *lines, uint32_t step, uint32_t *n_lines,
+                       uint32_t *n_columns);
+size_t binnet_lines_scratch(const binnet_lines *lines, uint32_t n_lines, uint32_t n_columns);
+void binnet_lines_pack(const binnet_lines *lines);
+/* Sums of the positions that reach from (y, x) on, to panels of [n_lines][n_columns] rows. */
+void binnet_lines_sums(const binnet_lines *lines, uint32_t image, int32_t y, int32_t x,
+                       uint32_t n_lines, uint32_t n_columns, int32_t *sums, uint8_t *scratch);
+
 /* Sums of all positions of images by filters: a product whose rows are patches. */
 typedef struct binnet_convolution {
     const binnet_image *image;
-    /* Of columns of filters, packed; its values, or signs, are those of images, pixel by pixel. */
+    /* Of columns of filters; its values, or signs, are those of images, pixel by pixel. */
     binnet_gemm gemm;
-    uint32_t n_positions; /* at a time: binnet_patches_at_once */
+    binnet_lines lines;         /* if there are any */
+    uint32_t n_lines, n_columns; /* pooled positions of a tile; or, without lines, */
+    uint32_t n_positions;       /* so many, one after another */
     uint8_t *origins;     /* where of its pool a sum is from: [positions][origin_stride], or NULL */
     size_t origin_stride;
-    size_t panel_step; /* of pooled sums, as in a binnet_select */
 } binnet_convolution;
 
-/* Positions that a task does at a time. */
-uint32_t binnet_patches_at_once(const binnet_kernels *kernels, const binnet_image *image,
-                                int signs);
-/* A worker's scratch for so many columns. */
-size_t binnet_patches_scratch(const binnet_kernels *kernels, const binnet_image *image,
-                              uint32_t n_columns, int signs, int zeros);
-/* Pooled sums of positions [first, first + n), counted through all images. */
-void binnet_convolve(const binnet_convolution *c, uint32_t first, uint32_t n, int32_t *sums,
-                     uint8_t *scratch);
+/* Some pooled positions, one after another, counted through all images. */
+typedef struct binnet_tile {
+    uint32_t first, n;
+} binnet_tile;
 
-/* The largest of each size · size rows of sums, and which it was: panels of [n · size²] rows to
- * panels of n, panel_step apart. */
-void binnet_pool(const binnet_convolution *c, const int32_t *sums, uint32_t n, int32_t *pooled,
-                 uint8_t *origins);
+/* Decides how to do it, of an image and a gemm. */
+void binnet_plan_convolution(binnet_convolution *c);
+/* Bytes of packed bits, of all planes; and of a worker's scratch. */
+size_t binnet_convolution_panels(const binnet_convolution *c);
+size_t binnet_convolution_scratch(const binnet_convolution *c);
+void binnet_convolution_pack(const binnet_convolution *c);
+uint32_t binnet_n_tiles(const binnet_convolution *c, uint32_t n_images);
+binnet_tile binnet_tile_of(const binnet_convolution *c, uint32_t n_images, uint32_t task);
+/* Most positions of a tile. */
+uint32_t binnet_tile_positions(const binnet_convolution *c);
+/* Pooled sums of a tile, to panels of positions, panel_step apart. */
+void binnet_convolve(const binnet_convolution *c, const binnet_tile *tile, int32_t *sums,
+                     size_t panel_step, uint8_t *scratch);
+
+/* The largest of each pool of sums, and which it was: of n positions, `run` of them side by side on
+ * pooled lines of [pool][run · pool] rows, in panels of n · pool². */
+void binnet_pool(const binnet_convolution *c, const int32_t *sums, uint32_t n, uint32_t run,
+                 int32_t *pooled, size_t panel_step, uint8_t *origins);
 /* Errors of a line of pooled positions where they are from, 0 elsewhere: [pool][pool ·
  * out_width][units]. */
 void binnet_unpool(const binnet_image *image, uint32_t units, const int8_t *error,

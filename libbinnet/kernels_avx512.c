@@ -152,10 +152,10 @@ AVX512 BINNET_INLINE void store_sums(const int int8, const binnet_select *t, uin
 
 #define STEP_ROW(i)                                                                                \
     if (i < rows) {                                                                                \
-        const __m512i table = _mm512_loadu_si512(tables + i * CHUNK * TABLE_BYTES);                \
+        const __m512i table = _mm512_loadu_si512(tables + i * table_step);                         \
         LOOK_UP(s##i##0, index0);                                                                  \
-        if (panels == 4) {                                                                         \
-            LOOK_UP(s##i##1, index1);                                                              \
+        if (panels > 1) LOOK_UP(s##i##1, index1);                                                  \
+        if (panels > 2) {                                                                          \
             LOOK_UP(s##i##2, index2);                                                              \
             LOOK_UP(s##i##3, index3);                                                              \
         }                                                                                          \
@@ -164,34 +164,42 @@ AVX512 BINNET_INLINE void store_sums(const int int8, const binnet_select *t, uin
 #define STORE_ROW(i)                                                                               \
     if (i < rows) {                                                                                \
         store_sums(int8, t, row + i, panel, start, s##i##0);                                       \
-        if (panels == 4) {                                                                         \
-            store_sums(int8, t, row + i, panel + 1, start, s##i##1);                               \
+        if (panels > 1) store_sums(int8, t, row + i, panel + 1, start, s##i##1);                   \
+        if (panels > 2) {                                                                          \
             store_sums(int8, t, row + i, panel + 2, start, s##i##2);                               \
             store_sums(int8, t, row + i, panel + 3, start, s##i##3);                               \
         }                                                                                          \
     }
 
-/* Some rows and panels over a chunk of the depth. int8, rows and panels are the caller's
- * constants. */
-AVX512 BINNET_INLINE void select_block(const int int8, const uint32_t rows, const uint32_t panels,
-                                       const binnet_select *t, uint32_t row, uint32_t panel,
-                                       uint32_t first_group, uint32_t n_groups,
-                                       const int32_t *start) {
+/* Some rows and panels over a chunk of the depth, the tables of a row being table_step after those
+ * of the row before. int8, rows and panels are the caller's constants. */
+AVX512 BINNET_INLINE void look_up_block(const int int8, const uint32_t rows, const uint32_t panels,
+                                        const size_t table_step, const binnet_select *t,
+                                        uint32_t row, uint32_t panel, uint32_t first_group,
+                                        uint32_t n_groups, const int32_t *start) {
     const size_t panel_bytes = (t->depth + GROUP - 1) / GROUP * (size_t)INDEX_BYTES;
     const uint8_t *index = t->panels + panel * panel_bytes + first_group * (size_t)INDEX_BYTES;
-    const uint8_t *tables = t->tables + row * CHUNK * TABLE_BYTES;
+    const uint8_t *tables = t->tables + row * table_step;
     EACH_ROW(START_ROW)
     for (uint32_t g = 0; g < n_groups; ++g, index += INDEX_BYTES, tables += TABLE_BYTES) {
         const __m512i index0 = _mm512_loadu_si512(index);
         __m512i index1 = index0, index2 = index0, index3 = index0;
-        if (panels == 4) {
-            index1 = _mm512_loadu_si512(index + panel_bytes);
+        if (panels > 1) index1 = _mm512_loadu_si512(index + panel_bytes);
+        if (panels > 2) {
             index2 = _mm512_loadu_si512(index + 2 * panel_bytes);
             index3 = _mm512_loadu_si512(index + 3 * panel_bytes);
         }
         EACH_ROW(STEP_ROW)
     }
     EACH_ROW(STORE_ROW)
+}
+
+AVX512 BINNET_INLINE void select_block(const int int8, const uint32_t rows, const uint32_t panels,
+                                       const binnet_select *t, uint32_t row, uint32_t panel,
+                                       uint32_t first_group, uint32_t n_groups,
+                                       const int32_t *start) {
+    look_up_block(int8, rows, panels, CHUNK * TABLE_BYTES, t, row, panel, first_group, n_groups,
+                  start);
 }
 
 AVX512 BINNET_INLINE int32_t sum_row(const uint8_t *row, const int int8, uint32_t n) {
@@ -205,6 +213,63 @@ AVX512 BINNET_INLINE int32_t sum_row(const uint8_t *row, const int int8, uint32_
 }
 
 BINNET_DEFINE_SELECT(AVX512, 4, CHUNK *TABLE_BYTES, sum_row)
+
+/* ---- Tables that rows share ---------------------------------------------------------------- */
+
+AVX512 static int32_t table_values(uint8_t *tables, const uint8_t *values, uint32_t n,
+                                   int int8) {
+    for (uint32_t k = 0; k < n; k += DEPTH, tables += CHUNK * TABLE_BYTES) {
+        const uint32_t some = n - k < DEPTH ? n - k : DEPTH;
+        if (int8)
+            make_tables(1, tables, values + k, some);
+        else
+            make_tables(0, tables, values + k, some);
+    }
+    return int8 ? sum_row(values, 1, n) : sum_row(values, 0, n);
+}
+
+#define ADD(rows, panels)                                                                          \
+    look_up_block(int8, rows, panels, t->table_step, t, row, p, first_group, n_groups, NULL)
+
+/* A chunk of the depth: all rows against the same indices, which stay in the first-level cache. */
+AVX512 BINNET_INLINE void add_chunk(const int int8, const binnet_select *t, uint32_t first_group,
+                                    uint32_t n_groups) {
+    const uint32_t n_panels = (t->n_columns + COLUMNS - 1) / COLUMNS;
+    for (uint32_t p = 0; p < n_panels;) {
+        const uint32_t rest = n_panels - p, some = rest >= 4 ? 4 : rest >= 2 ? 2 : 1;
+        uint32_t row = 0;
+        for (; row + ROWS <= t->n_rows; row += ROWS)
+            if (some == 4)
+                ADD(ROWS, 4);
+            else if (some == 2)
+                ADD(ROWS, 2);
+            else
+                ADD(ROWS, 1);
+        for (; row < t->n_rows; ++row)
+            if (some == 4)
+                ADD(1, 4);
+            else if (some == 2)
+                ADD(1, 2);
+            else
+                ADD(1, 1);
+        p += some;
+    }
+}
+
+AVX512 static void add_tables(const binnet_select *product, uint32_t first_group,
+                              uint32_t n_groups) {
+    binnet_select t = *product;
+    for (uint32_t n; n_groups > 0; n_groups -= n) {
+        const uint32_t chunks = (n_groups + CHUNK - 1) / CHUNK;
+        n = (n_groups + chunks - 1) / chunks;
+        if (t.int8)
+            add_chunk(1, &t, first_group, n);
+        else
+            add_chunk(0, &t, first_group, n);
+        t.tables += (size_t)n * TABLE_BYTES;
+        first_group += n;
+    }
+}
 
 /* Few rows do not pay for packing: the bits of a unit choose bytes where they are used. */
 enum { UNITS_AT_ONCE = 8 };
@@ -492,6 +557,9 @@ const binnet_kernels binnet_kernels_avx512 = {
     .pack_by_column = pack_by_column,
     .pack_by_summand = pack_by_summand,
     .select = select_packed,
+    .table_size = TABLE_BYTES,
+    .make_tables = table_values,
+    .add_tables = add_tables,
     .transpose = transpose,
     .draw_bits = draw_bits,
     .xnor_row = xnor_row,

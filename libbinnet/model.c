@@ -176,6 +176,26 @@ static void need_most(needs *most, const needs *n) {
     most->hidden = binnet_most(most->hidden, n->hidden);
 }
 
+#if BINNET_CONVOLUTIONS
+/* A layer's convolution of values, or of signs if there are none. */
+static binnet_convolution convolution_of(const binnet_model *model, const view *v,
+                                         const uint8_t *values) {
+    binnet_convolution c = {.image = &v->shape.image,
+                            .gemm = {.kernels = model->kernels,
+                                     .values = values,
+                                     .stride = v->shape.image.channels,
+                                     .a.stride = binnet_row_bytes(v->shape.image.channels),
+                                     .step = 1,
+                                     .signs = 1,
+                                     .selector = {model->bytes + v->low, v->row_bytes, 1},
+                                     .high = v->ternary ? model->bytes + v->high : NULL,
+                                     .n_digits = 1,
+                                     .n_columns = v->shape.units,
+                                     .depth = v->shape.fan_in}};
+    return c; /* yet to be planned */
+}
+#endif
+
 static needs layer_needs(const binnet_model *model, const view *v, uint32_t n_rows) {
     const binnet_kernels *k = model->kernels;
     const uint32_t units = v->shape.units;
@@ -183,12 +203,13 @@ static needs layer_needs(const binnet_model *model, const view *v, uint32_t n_ro
     const uint32_t planes = v->ternary ? 2 : 1;
     needs n = {.hidden = v->index + 1 < v->n_layers ? activation_bytes(v) : 0};
 #if BINNET_CONVOLUTIONS
-    const binnet_image *image = &v->shape.image;
-    if (image->kernel) {
-        n.sums = binnet_patches_at_once(k, image, v->from_signs) * row;
-        n.tables = binnet_patches_scratch(k, image, units, v->from_signs, 0);
-        if (!v->from_signs)
-            n.panels = binnet_gemm_panels(k, UINT32_MAX, units, v->shape.fan_in) * planes;
+    if (v->shape.image.kernel) {
+        /* Only whether there are values counts. */
+        binnet_convolution c = convolution_of(model, v, v->from_signs ? NULL : model->bytes);
+        binnet_plan_convolution(&c);
+        n.sums = binnet_area(binnet_tile_positions(&c), row, 1);
+        n.tables = binnet_convolution_scratch(&c);
+        n.panels = binnet_convolution_panels(&c);
         return n;
     }
 #endif
@@ -321,26 +342,31 @@ static uint16_t best_class(const int32_t *scores, uint32_t n_classes) {
 }
 
 #if BINNET_CONVOLUTIONS
-/* Images through a convolution, some positions at a time. */
+/* Images through a convolution, a tile at a time. */
 static void run_convolution(const sign_job *job, const binnet_gemm *gemm, uint32_t n_images,
                             int32_t *sums, uint8_t *activation) {
     const view *v = job->layer;
     const uint32_t width = gemm->kernels->panel_columns, units = v->shape.units;
-    const uint32_t n_rows = n_images * v->shape.positions;
-    binnet_convolution c = {.image = &v->shape.image, .gemm = *gemm};
-    const uint32_t n = binnet_patches_at_once(gemm->kernels, c.image, v->from_signs);
-    c.gemm.n_rows = n_rows * c.image->pool * c.image->pool;
-    if (!v->from_signs) binnet_gemm_pack(&c.gemm);
-    for (uint32_t first = 0; first < n_rows; first += n) {
-        const uint32_t some = binnet_block(first, n_rows, n);
-        c.panel_step = (size_t)some * width;
-        binnet_convolve(&c, first, some, sums, gemm->scratch);
+    binnet_convolution c =
+        convolution_of(job->model, v, v->from_signs ? NULL : gemm->values);
+    binnet_plan_convolution(&c);
+    c.gemm.a.low = gemm->a.low;
+    c.gemm.panels = gemm->panels;
+    c.gemm.n_rows = n_images * v->shape.positions * c.image->pool * c.image->pool;
+    binnet_convolution_pack(&c);
+    for (uint32_t t = 0; t < binnet_n_tiles(&c, n_images); ++t) {
+        const binnet_tile tile = binnet_tile_of(&c, n_images, t);
+        binnet_convolve(&c, &tile, sums, (size_t)tile.n * width, gemm->scratch);
         if (!v->to_signs)
-            activate(job->model, v, sums, some, activation + (size_t)first * units);
+            activate(job->model, v, sums, tile.n, activation + (size_t)tile.first * units);
         for (uint32_t column = 0; v->to_signs && column < units; column += width) {
-            const binnet_result result = {
-                sums + column * (size_t)some, width, first, some, column,
-                binnet_block(column, units, width), 0};
+            const binnet_result result = {sums + column * (size_t)tile.n,
+                                          width,
+                                          tile.first,
+                                          tile.n,
+                                          column,
+                                          binnet_block(column, units, width),
+                                          0};
             make_signs((void *)(uintptr_t)job, &result);
         }
     }
@@ -405,8 +431,6 @@ static void run(const binnet_model *model, const uint8_t *x, uint32_t n_rows, in
         }
 #if BINNET_CONVOLUTIONS
         if (v.shape.image.kernel) {
-            gemm.stride = v.shape.image.channels;
-            gemm.a.stride = binnet_row_bytes(v.shape.image.channels);
             run_convolution(&job, &gemm, n_rows, sums, activation);
         } else
 #endif

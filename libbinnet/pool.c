@@ -3,16 +3,17 @@
 #include "internal.h"
 
 #if BINNET_CONVOLUTIONS
-/* The largest of so many rows, side by side, and the number of the first that has it. */
-static void largest(const int32_t *sums, size_t stride, uint32_t n_rows, uint32_t n,
-                    int32_t *pooled, uint8_t *origins) {
+/* The largest of pool · pool rows, line by line, side by side; and the number of the first that has
+ * it. */
+static void largest(const int32_t *sums, size_t row_step, size_t line_step, uint32_t pool,
+                    uint32_t n, int32_t *pooled, uint8_t *origins) {
     int32_t most[BINNET_UNIT_BLOCK], origin[BINNET_UNIT_BLOCK] = {0};
     for (uint32_t u = 0; u < BINNET_UNIT_BLOCK; ++u) most[u] = sums[u];
-    for (uint32_t i = 1; i < n_rows; ++i) {
-        sums += stride;
+    for (uint32_t i = 1; i < pool * pool; ++i) {
+        const int32_t *row = sums + i / pool * line_step + i % pool * row_step;
         for (uint32_t u = 0; u < BINNET_UNIT_BLOCK; ++u) {
-            const int32_t more = -(sums[u] > most[u]);
-            most[u] = (sums[u] & more) | (most[u] & ~more);
+            const int32_t more = -(row[u] > most[u]);
+            most[u] = (row[u] & more) | (most[u] & ~more);
             origin[u] = ((int32_t)i & more) | (origin[u] & ~more);
         }
     }
@@ -20,19 +21,22 @@ static void largest(const int32_t *sums, size_t stride, uint32_t n_rows, uint32_
     for (uint32_t u = 0; origins && u < n; ++u) origins[u] = (uint8_t)origin[u];
 }
 
-void binnet_pool(const binnet_convolution *c, const int32_t *sums, uint32_t n, int32_t *pooled,
-                 uint8_t *origins) {
+void binnet_pool(const binnet_convolution *c, const int32_t *sums, uint32_t n, uint32_t run,
+                 int32_t *pooled, size_t panel_step, uint8_t *origins) {
     const uint32_t width = c->gemm.kernels->panel_columns, n_columns = c->gemm.n_columns;
-    const uint32_t size = c->image->pool * c->image->pool;
+    const uint32_t pool = c->image->pool;
+    const size_t line_step = (size_t)run * pool * width;
     for (uint32_t column = 0; column < n_columns; column += width) {
-        int32_t *out = pooled;
-        for (uint32_t i = 0; i < n; ++i, sums += size * width, out += width)
-            for (uint32_t u = 0; u < width; u += BINNET_UNIT_BLOCK)
-                if (column + u < n_columns)
-                    largest(sums + u, width, size,
-                            binnet_block(column + u, n_columns, BINNET_UNIT_BLOCK), out + u,
-                            origins ? origins + i * c->origin_stride + column + u : NULL);
-        pooled += c->panel_step;
+        for (uint32_t i = 0; i < n; ++i) {
+            const int32_t *row = sums + i / run * pool * line_step + i % run * pool * width;
+            for (uint32_t u = 0; u < width && column + u < n_columns; u += BINNET_UNIT_BLOCK)
+                largest(row + u, width, line_step, pool,
+                        binnet_block(column + u, n_columns, BINNET_UNIT_BLOCK),
+                        pooled + (size_t)i * width + u,
+                        origins ? origins + i * c->origin_stride + column + u : NULL);
+        }
+        sums += (size_t)n * pool * pool * width;
+        pooled += panel_step;
     }
 }
 
