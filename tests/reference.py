@@ -3,22 +3,22 @@
 Functions are named as in the text and stand under the number of its section. All arrays are int64,
 in which nothing here can overflow; `bounded` asserts the limits of section 10, which say that the
 library's narrower types do not either. B rows, N fan-in, M fan-out: arrays over units are [M], over
-a batch [B][M], weights [M][N]; k and scale = (j, sgn, k) hold one value per unit.
+a batch [B][M], weights [M][N]; k and scale = (j, sgn, k) hold one value per unit. Of a convolution
+rows are positions of images, which stand in the order of section 12: R instead of B.
 """
 
 import struct
 import zlib
 from dataclasses import dataclass
-from itertools import pairwise
-from math import isqrt
+from math import isqrt, prod
 
 import numpy as np
 
 MASK32 = 0xFFFFFFFF
 # The purposes of random bytes
 INITIAL_W, INITIAL_BETA, OUTER, ERROR, UPDATE_W, UPDATE_BETA, ROW_ORDER, WEIGHTS, DROPOUT = range(9)
-INPUT_DROPOUT = 9
-DENSE = 1  # FORMAT.md, kind of layer
+INPUT_DROPOUT, AUGMENTATION = 9, 10
+DENSE, CONV2D = 1, 2  # FORMAT.md, kinds of layer
 
 
 def integers(v):
@@ -68,6 +68,39 @@ class Method:
     def suits(self, n_layers):
         """Sign activation and dropout need a hidden layer."""
         return n_layers > 1 or not (self.sign or self.dropout)
+
+    def outside(self, index):
+        """Section 12: what surrounds the images that layer `index` takes."""
+        return -1 if self.sign and index > 0 else 0
+
+
+@dataclass(frozen=True)
+class Conv2D:
+    """A convolution, as the `units` of a layer; a fully connected one is an int there."""
+
+    units: int  # its filters
+    kernel_size: int
+    stride: int = 1
+    valid: bool = False  # padding, else same
+    pool: int = 1
+
+    def __post_init__(self):
+        assert 1 <= self.kernel_size <= 31
+        assert 1 <= self.stride <= 31
+        assert 1 <= self.pool <= 15
+
+    def to_u32(self):
+        return (
+            CONV2D | self.kernel_size << 8 | self.stride << 16 | self.valid << 23 | self.pool << 24
+        )
+
+    @classmethod
+    def from_u32(cls, word, units):
+        within([word & 255], CONV2D, CONV2D)
+        kernel_size, stride, pool = word >> 8 & 255, word >> 16 & 127, word >> 24 & 255
+        within([kernel_size, stride], 1, 31)
+        within(pool, 1, 15)
+        return cls(units, kernel_size, stride, bool(word >> 23 & 1), pool)
 
 
 # Section 1: primitives
@@ -149,6 +182,7 @@ class Layer:
     T: np.ndarray  # [M] targets
     e_W: int = -1
     e_beta: int = -1
+    images: "Images" = None  # that a convolution takes
 
     def __post_init__(self):
         """What AdaMax has: momenta, Q15, and logarithmic scales, in 1/512 octave."""
@@ -249,7 +283,7 @@ def features(x, n_features, batch_size):
 class Trace:
     """What the backward pass needs of one layer's forward pass."""
 
-    x: np.ndarray  # [B][N] layer input: features, or activations of the layer before
+    x: np.ndarray  # [B][N], or [B·H·W][C], layer input: features, or activations of that before
     w: np.ndarray  # [M][N] propagated weights
     mu: np.ndarray
     s16: np.ndarray
@@ -257,6 +291,7 @@ class Trace:
     z_hat: np.ndarray
     y: np.ndarray
     a: np.ndarray
+    origin: np.ndarray  # [R][M] of a convolution, else None
 
 
 def forward(layers, x, method=Method(), random=None):
@@ -268,7 +303,8 @@ def forward(layers, x, method=Method(), random=None):
             w = stochastic_weights(layer.W, method.ternary, r)
         else:
             w = deterministic_weights(layer.W, method.ternary)
-        z = bounded(x @ w.T, 1 << 24)
+        x = in_rows(x, layer.images, w)
+        z, origin = sums(x, w, layer.images, method.outside(index))
         mu, s16 = statistics(z)
         scale = two_power(layer.T, s16)
         z_hat = normalise(z - mu, scale)
@@ -276,7 +312,7 @@ def forward(layers, x, method=Method(), random=None):
         a = activation(y, method.sign)
         if random and method.dropout and index < len(layers) - 1:
             a = np.where(random(DROPOUT, index, *a.shape) < method.dropout, 0, a)
-        traces.append(Trace(x, w, mu, s16, scale, z_hat, y, a))
+        traces.append(Trace(x, w, mu, s16, scale, z_hat, y, a, origin))
         x = a
     return traces
 
@@ -309,7 +345,7 @@ def inside(trace, sign):
 def norm_backward(g, z_hat, T):
     """Section 5, steps 1 to 3: dβ, and the error e at the normalised units before the scale."""
     B = len(g)
-    d_beta = bounded(g.sum(axis=0), 1 << 30)
+    d_beta = bounded(shift(g.sum(axis=0), bias_shift(B)), 1 << 30)
     P = (g * ap2(z_hat)).sum(axis=0)
     q = divide(divide(5 * P, 4 * B), T)
     c1 = g - np.sign(z_hat) * q
@@ -330,11 +366,14 @@ def quantise_error(e, scale, E, r):
     return clamp(stochastic(v, k, r), -127, 127)
 
 
-def weights_backward(delta, w):
+def error_of_sums(D, M):
     """Section 6: the error at the previous layer's y, inside and outside its linear range."""
-    M = len(w)
-    D = bounded(delta @ w, 1 << 23)
-    return clamp(shift(D, bitlen(127 * M) - 15), -32767, 32767)
+    return clamp(shift(bounded(D, 1 << 23), bitlen(127 * M) - 15), -32767, 32767)
+
+
+def weights_backward(delta, w):
+    """Section 6, of a fully connected layer."""
+    return error_of_sums(delta @ w, len(w))
 
 
 def feature_bits(x, r):
@@ -408,26 +447,183 @@ def rate_exponent(h0, h1, step, total):
     return min(h1, h0 + (h1 - h0 + 1) * step // total)
 
 
+# Section 12: convolutions
+
+
+def extent(n, k, s, valid):
+    """Of n pixels along one axis: H1 and top, or W1 and left."""
+    if valid:
+        return (n - k) // s + 1, 0
+    n1 = -(-n // s)
+    return n1, max(0, (n1 - 1) * s + k - n) // 2
+
+
+@dataclass(frozen=True)
+class Images:
+    """A convolution and its input, images [H][W][C], of which B stand in B·H·W rows of C.
+
+    Its sums z1 and what belongs to them are in rows too, one for each (b, Y2, X2, u, v) in this
+    order: R·p·p of them, so that what is pooled stands together.
+    """
+
+    conv: Conv2D
+    H: int
+    W: int
+    C: int
+
+    @property
+    def N(self):
+        return self.conv.kernel_size**2 * self.C
+
+    def extents(self):
+        """(H1, top), (W1, left)."""
+        conv = self.conv
+        return [extent(n, conv.kernel_size, conv.stride, conv.valid) for n in (self.H, self.W)]
+
+    def output(self):
+        """H2, W2, M."""
+        (H1, _), (W1, _) = self.extents()
+        return H1 // self.conv.pool, W1 // self.conv.pool, self.conv.units
+
+    def allowed(self, most_rows):
+        k = self.conv.kernel_size
+        H2, W2, M = self.output()
+        fits = k <= min(self.H, self.W) and min(H2, W2) >= 1  # pool <= H1 is H2 >= 1
+        return fits and k * k * max(self.C, M) <= 65536 and most_rows >= H2 * W2
+
+    def pixels(self):
+        """[H2·W2·p·p][k·k]: the pixel y·W + x that (i, j) is at in each sum; H·W if outside."""
+        k, s, p = self.conv.kernel_size, self.conv.stride, self.conv.pool
+        (_, top), (_, left) = self.extents()
+        H2, W2, _ = self.output()
+        Y2, X2, u, v, i, j = np.ogrid[:H2, :W2, :p, :p, :k, :k]
+        y, x = (p * Y2 + u) * s + i - top, (p * X2 + v) * s + j - left
+        inside = (y >= 0) & (y < self.H) & (x >= 0) & (x < self.W)
+        return np.where(inside, y * self.W + x, self.H * self.W).reshape(-1, k * k)
+
+    def windows(self, a, outside):
+        """[R·p·p][N]: the numbers of the input `a` that each sum is of."""
+        images = a.reshape(-1, self.H * self.W, self.C)
+        around = np.full((len(images), 1, self.C), outside, dtype=np.int64)
+        return np.concatenate([images, around], axis=1)[:, self.pixels()].reshape(-1, self.N)
+
+    def gathered(self, parts):
+        """[B·H·W][C]: the sum of all the `parts`, [R·p·p][N], that belong to a number of `a`."""
+        pixels = self.pixels()
+        parts = parts.reshape(-1, *pixels.shape, self.C)
+        D = np.zeros((len(parts), self.H * self.W + 1, self.C), dtype=np.int64)
+        for b, of_image in enumerate(parts):
+            np.add.at(D[b], pixels, of_image)
+        return D[:, :-1].reshape(-1, self.C)
+
+
+def pooled(z1, p):
+    """z, [R][M], and u·p + v of its origins."""
+    z1 = z1.reshape(-1, p * p, z1.shape[1])
+    return z1.max(axis=1), z1.argmax(axis=1)  # argmax is the first
+
+
+def at_origins(delta, origin, p):
+    """δ1, [R·p·p][M]."""
+    here = origin[:, None, :] == np.arange(p * p)[:, None]
+    return np.where(here, delta[:, None, :], 0).reshape(-1, delta.shape[1])
+
+
+def in_rows(x, images, w):
+    """The layer's input in rows as it takes them: of a pixel, or of N numbers."""
+    columns = images.C if images else w.shape[1]
+    return x if x.shape[1] == columns else x.reshape(-1, columns)
+
+
+def sums(x, w, images, outside):
+    """z and, of a convolution, its origins."""
+    if not images:
+        return bounded(x @ w.T, 1 << 24), None
+    return pooled(bounded(images.windows(x, outside) @ w.T, 1 << 24), images.conv.pool)
+
+
+def bias_shift(R):
+    return max(0, int(bitlen(R - 1)) - 15)
+
+
+def layout(n_features, units, shape):
+    """N, M and, of a convolution, the Images of each layer; to be checked by `allowed`."""
+    layers, N = [], n_features
+    for M in units:
+        if isinstance(M, Conv2D):
+            images = Images(M, *shape)
+            layers.append((images.N, M.units, images))
+            shape = images.output()
+            N = prod(shape)
+        else:
+            layers.append((N, M, None))
+            N, shape = M, (0, 0, 0)  # no convolution fits
+    return layers
+
+
+def allowed(n_features, layers, batch_size, exact):
+    """Section 10 and the limits of section 12, of a `layout`."""
+    first, last = layers[0][2], layers[-1][2]
+    most_rows = (1 << (15 if exact else 23)) // batch_size
+    return (
+        all(1 <= N <= 65536 and 1 <= M <= 65536 for N, M, _ in layers)
+        and all(images.allowed(most_rows) for _, _, images in layers if images)
+        and (not first or n_features == first.H * first.W * first.C)
+        and (not first or max(first.H, first.W) <= 4095)  # FORMAT.md
+        and not last
+    )
+
+
+def augment(x, shape, seed, step, flip, crop):
+    """The images x, [B][H·W·C] uint8, as the training step `step` takes them."""
+    H, W, C = shape
+    r = random_bytes(seed, step, AUGMENTATION, 0, len(x), 8)
+    images = x.reshape(-1, H, W, C)
+    out = np.zeros_like(images)
+    for b, image in enumerate(images):
+        if flip and r[b, 0] < 128:
+            image = image[:, ::-1]
+        d_y, d_x = ((r[b, [2, 4]] + 256 * r[b, [3, 5]]) * (2 * crop + 1) >> 16) - crop
+        for at in np.ndindex(H, W):
+            y, x = at[0] + d_y, at[1] + d_x
+            if 0 <= y < H and 0 <= x < W:
+                out[b][at] = image[y, x]
+    return out.reshape(len(out), -1)
+
+
 class ReferenceNet:
     def __init__(
-        self, n_features, units, batch_size, seed, class_counts=None, method=Method(), n_rows=0
+        self,
+        n_features,
+        units,
+        batch_size,
+        seed,
+        class_counts=None,
+        method=Method(),
+        n_rows=0,
+        shape=(0, 0, 0),
     ):
-        """Section 2, initial values. `units` ends with the number of classes."""
+        """Section 2, initial values. `units` ends with the number of classes.
+
+        `shape` is (H, W, C) of the images that features are, if `units` begins with a Conv2D.
+        """
         counts = [1] * units[-1] if class_counts is None else [int(c) for c in class_counts]
-        assert all(1 <= n <= 65536 for n in [n_features, *units])
         assert len(counts) == units[-1] >= 2
         assert 1 <= len(units) <= 32
         assert method.suits(len(units))
         assert 1 <= batch_size <= 32768
         assert 0 <= seed < 1 << 64
+        assert 1 <= n_features <= 65536
+        planned = layout(n_features, units, shape)
+        assert allowed(n_features, planned, batch_size, method.exact)
         self.n_features, self.batch_size, self.seed, self.step = n_features, batch_size, seed, 0
         self.layers, self.calibration, self.method = [], [], method
-        for index, (N, M) in enumerate(pairwise([n_features, *units])):
+        for index, (N, M, images) in enumerate(planned):
             W = little_endian_i16(self._random(INITIAL_W, index, M, 2 * N))
             whole = method.ternary or method.stochastic
             W = np.maximum(W, -32767) if whole else W >> 2
             beta = little_endian_i16(self._random(INITIAL_BETA, index, 1, 2 * M))[0] >> 2
-            self.layers.append(Layer(W, beta, np.full(M, 32, dtype=np.int64)))
+            self.layers.append(Layer(W, beta, np.full(M, 32, dtype=np.int64), images=images))
         output = self.layers[-1]
         output.T, output.beta = class_targets(counts, n_rows), np.zeros_like(output.beta)
 
@@ -453,19 +649,27 @@ class ReferenceNet:
         for index in reversed(range(len(traces))):
             layer, trace = self.layers[index], traces[index]
             if index < len(traces) - 1:
-                g = np.where(inside(trace, self.method.sign), g, 0)
+                g = np.where(inside(trace, self.method.sign), g.reshape(trace.y.shape), 0)
             d_beta, e = norm_backward(g, trace.z_hat, layer.T)
             E = shared_exponent(e, trace.scale)
             delta = quantise_error(e, trace.scale, E, self._random(ERROR, index, *e.shape))
-            G = delta.T @ self._outer_input(index, trace.x)
-            bounded(G, 1 << (30 if self.method.exact else 22))
+            s = self._outer_input(index, trace.x)
+            if layer.images:
+                delta = at_origins(delta, trace.origin, layer.images.conv.pool)
+                s = layer.images.windows(s, self.method.outside(index))
+            G = delta.T @ s
+            bounded(G, 1 << (30 if self.method.exact or layer.images else 22))
             if self.method.adamax:
-                units = [int(clamp(u, -40, 40)) for u in (unit + E - 7, unit)]
+                u_beta = unit + bias_shift(len(e))
+                units = [int(clamp(u, -40, 40)) for u in (unit + E - 7, u_beta)]
                 self._adamax(index, G, d_beta, *units, h)
             else:
                 self._sgd(index, G, d_beta, h)
             if index > 0:
-                g = weights_backward(delta, trace.w)
+                if layer.images:
+                    g = error_of_sums(layer.images.gathered(delta @ trace.w), len(trace.w))
+                else:
+                    g = weights_backward(delta, trace.w)
                 unit += E - 7 + int(bitlen(127 * len(trace.w))) - 15
         self.step += 1
         return loss
@@ -522,16 +726,17 @@ class ReferenceNet:
         for layer, seen in zip(self.layers, zip(*self.calibration, strict=True), strict=True):
             mean, s16 = divide(sum(seen), len(seen))
             w = deterministic_weights(layer.W, method.ternary)
-            deployed.append(Deployed(w, mean, layer.beta, two_power(layer.T, s16)))
+            scale = two_power(layer.T, s16)
+            deployed.append(Deployed(w, mean, layer.beta, scale, images=layer.images))
         for layer in deployed[:-1] if method.sign else []:
             layer.theta = threshold(layer)
         return write_model(self.n_features, deployed, method)
 
     def checkpoint(self):
-        sizes = (self.batch_size, self.n_features, len(self.layers))
+        sizes = (self.batch_size, self.n_features, shape_word(self.layers))
         body = struct.pack("<QIIII", self.seed, self.step, *sizes)
         for layer in self.layers:
-            body += struct.pack("<IIii", DENSE, len(layer.W), layer.e_W, layer.e_beta)
+            body += struct.pack("<IIii", kind_word(layer), len(layer.W), layer.e_W, layer.e_beta)
         body = padded(body + self.layers[-1].T.astype("u1").tobytes())
         for layer in self.layers:
             values = [layer.beta, layer.W]
@@ -545,24 +750,22 @@ class ReferenceNet:
         net, take = cls.__new__(cls), Reader(data, b"BINNETCK")
         net.method = take.method
         (net.seed,) = take("<u8", 1).tolist()
-        net.step, net.batch_size, net.n_features, n_layers = take("<u4", 4).tolist()
+        net.step, net.batch_size, net.n_features, shape = take("<u4", 4).tolist()
         within(net.batch_size, 1, 32768)
-        same(net.method.suits(n_layers), True)
-        heads = take.heads(net.n_features, n_layers, 4)
+        heads, planned = take.heads(net.n_features, shape, 4, net.batch_size)
         targets = within(take("u1", heads[-1, 1]), 2, 48)
-        net.layers, net.calibration, N = [], [], net.n_features
-        for _, M, e_W, e_beta in heads.tolist():
+        net.layers, net.calibration = [], []
+        for (_, _, e_W, e_beta), (N, M, images) in zip(heads.tolist(), planned, strict=True):
             take.align(4)
             within([e_W, e_beta], -1, -1 if net.method.adamax else 29)
             beta = within(take("<i2", M), -24576, 24576)
             W = within(take("<i2", M * N), -32767, 32767).reshape(M, N)
-            layer = Layer(W, beta, np.full(M, 32, dtype=np.int64), e_W, e_beta)
+            layer = Layer(W, beta, np.full(M, 32, dtype=np.int64), e_W, e_beta, images)
             if net.method.adamax:
                 layer.m_beta = within(take("<i2", M), -32767, 32767)
                 layer.m_W = within(take("<i2", M * N), -32767, 32767).reshape(M, N)
                 layer.v_beta, layer.v_W = take("<i2", M), take("<i2", M * N).reshape(M, N)
             net.layers.append(layer)
-            N = M
         take.align(4)
         net.layers[-1].T = targets
         same(take.without_appendix(), net.checkpoint())  # so padding is zero
@@ -580,6 +783,15 @@ def padded(body, to=4):
 def seal(magic, method, body):
     data = magic + struct.pack("<IIQ", 1, method.to_u32(), 24 + len(body) + 4) + body
     return data + struct.pack("<I", zlib.crc32(data))
+
+
+def shape_word(layers):
+    images = layers[0].images
+    return len(layers) | (images.H << 8 | images.W << 20 if images else 0)
+
+
+def kind_word(layer):
+    return layer.images.conv.to_u32() if layer.images else DENSE
 
 
 def within(v, lo, hi):
@@ -616,14 +828,21 @@ class Reader:
         """The file, had it ended here; what is left of it may be anything."""
         return seal(self.magic, self.method, self.data[24 : min(self.at, len(self.data) - 4)])
 
-    def heads(self, n_features, n_layers, words):
+    def heads(self, n_features, shape, words, batch_size=1):
+        """What stands of each layer before all of them, and the `layout` that it says."""
+        n_layers, H, W = shape & 255, shape >> 8 & 4095, shape >> 20
         within(n_features, 1, 65536)
         within(n_layers, 1, 32)
+        same(self.method.suits(n_layers), True)
         heads = self("<i4", n_layers * words).reshape(n_layers, words)
-        within(heads[:, 0], DENSE, DENSE)
         within(heads[:, 1], 1, 65536)
         within(heads[-1, 1], 2, 65536)
-        return heads
+        units = [
+            M if kind == DENSE else Conv2D.from_u32(kind, M) for kind, M in heads[:, :2].tolist()
+        ]
+        planned = layout(n_features, units, (H, W, n_features // max(1, H * W)))
+        same(allowed(n_features, planned, batch_size, self.method.exact), True)
+        return heads, planned
 
 
 # FORMAT.md and section 9: deployed model
@@ -636,6 +855,7 @@ class Deployed:
     beta: np.ndarray = None
     scale: tuple = None  # (j, sgn, k)
     theta: np.ndarray = None  # of sign units, which keep nothing else
+    images: Images = None  # that a convolution takes
 
 
 UNIT = np.dtype([("mean", "<i4"), ("bias", "<i2"), ("k", "i1"), ("term", "i1")])
@@ -673,9 +893,9 @@ def read_plane(take, M, N, of_signs):
 
 
 def write_model(n_features, layers, method=Method()):
-    body = struct.pack("<II", n_features, len(layers))
+    body = struct.pack("<II", n_features, shape_word(layers))
     for layer in layers:
-        body += struct.pack("<II", DENSE, len(layer.w))
+        body += struct.pack("<II", kind_word(layer), len(layer.w))
     for index, layer in enumerate(layers):
         if method.sign and index < len(layers) - 1:
             body += layer.theta.astype("<i4").tobytes()
@@ -694,13 +914,13 @@ def write_model(n_features, layers, method=Method()):
 
 def read_model(data):
     take, layers = Reader(data, b"BINNETMD"), []
-    n_features, n_layers = take("<u4", 2).tolist()
-    method, N = take.method, n_features
+    n_features, shape = take("<u4", 2).tolist()
+    method = take.method
     same(method, method.of_model())
-    same(method.suits(n_layers), True)
-    for index, (_, M) in enumerate(take.heads(n_features, n_layers, 2).tolist()):
-        layer = Deployed(None)
-        if method.sign and index < n_layers - 1:
+    _, planned = take.heads(n_features, shape, 2)
+    for index, (N, M, images) in enumerate(planned):
+        layer = Deployed(None, images=images)
+        if method.sign and index < len(planned) - 1:
             layer.theta = within(take("<i4", M), -255 * N, 255 * N + 1)
         else:
             unit = take(UNIT, M)
@@ -717,7 +937,6 @@ def read_model(data):
         layer.w = low + high - 1
         take.align(4)
         layers.append(layer)
-        N = M
     # So padding is zero and no bit is set in low alone.
     same(take.without_appendix(), write_model(n_features, layers, method))
     return n_features, layers
@@ -726,15 +945,17 @@ def read_model(data):
 def predict(model_bytes, x):
     """Section 9: scores (8192 is the margin 1) and the first class of largest score."""
     n_features, layers = read_model(model_bytes)
-    a = features(x, n_features, len(x))
-    for layer in layers[:-1]:
-        z = bounded(a @ layer.w.T, 1 << 24)
+    a, outside = features(x, n_features, len(x)), 0
+    for layer in layers:
+        z, _ = sums(in_rows(a, layer.images, layer.w), layer.w, layer.images, outside)
+        if layer is layers[-1]:
+            break
         if layer.theta is None:
             a = activation(deployed_y(layer, z), sign=False)
         else:
-            a = sign_of(z - layer.theta)
+            a, outside = sign_of(z - layer.theta), -1
     output = layers[-1]
-    c, k = bounded(a @ output.w.T - output.mean, 1 << 25), output.scale[2]
+    c, k = bounded(z - output.mean, 1 << 25), output.scale[2]
     v, limit = bounded(scaled(c, output.scale), 1_110_000_000), 1 << (30 - np.maximum(8 - k, 0))
     v = np.where(k < 8, clamp(v, -limit, limit), v)
     scores = bounded(shift(v, k - 8) + output.beta, 1 << 31)

@@ -810,6 +810,360 @@ def test_deployed_score_at_the_bounds_of_the_text():
     assert scores.tolist() == [[33 * 510 * 65536] * 2]  # more than 2^30: nothing is shifted left
 
 
+# Section 12
+
+
+@pytest.mark.parametrize(
+    ("n", "k", "s", "valid", "positions", "before"),
+    [
+        (28, 5, 1, False, 28, 2),
+        (28, 5, 1, True, 24, 0),
+        (28, 4, 1, False, 28, 1),  # one pixel more is missing behind
+        (5, 3, 2, False, 3, 1),
+        (4, 3, 2, False, 2, 0),
+        (7, 2, 3, False, 3, 0),
+        (10, 1, 4, False, 3, 0),  # nothing is missing, the last pixel is not used
+        (10, 3, 4, True, 2, 0),
+        (3, 3, 31, True, 1, 0),
+    ],
+)
+def test_extent(n, k, s, valid, positions, before):
+    assert ref.extent(n, k, s, valid) == (positions, before)
+
+
+CONVOLUTIONS = [  # H, W, C, then M, k, s, valid, p
+    ((5, 7, 2), ref.Conv2D(3, 3)),
+    ((5, 7, 2), ref.Conv2D(3, 3, pool=2)),
+    ((6, 4, 1), ref.Conv2D(2, 4, valid=True)),
+    ((7, 9, 3), ref.Conv2D(4, 2, 3, pool=2)),
+    ((9, 8, 2), ref.Conv2D(4, 3, 2, valid=True, pool=3)),
+    ((8, 8, 2), ref.Conv2D(5, 1, 3)),
+    ((4, 4, 2), ref.Conv2D(5, 4, 1, pool=4)),
+]
+
+
+@pytest.mark.parametrize("outside", [0, -1])
+@pytest.mark.parametrize(("shape", "conv"), CONVOLUTIONS)
+def test_sums_are_those_of_the_text_one_by_one(shape, conv, outside):
+    """z with its origin, G and D, as loops over what the text has as indices."""
+    rng = np.random.default_rng(13)
+    (H, W, C), B, M, k, s, p = shape, 2, conv.units, conv.kernel_size, conv.stride, conv.pool
+    images = ref.Images(conv, *shape)
+    (H1, top), (W1, left) = images.extents()
+    H2, W2 = H1 // p, W1 // p
+    assert images.output() == (H2, W2, M)
+    a, bits = rng.integers(-1, 4, (2, B, H, W, C))  # few values: many sums are equal
+    w = rng.integers(-1, 2, (M, images.N))
+    delta = rng.integers(-127, 128, (B * H2 * W2, M))
+
+    z, origin = ref.sums(a.reshape(-1, C), w, images, outside)
+    delta1 = ref.at_origins(delta, origin, p)
+    G = delta1.T @ images.windows(bits.reshape(-1, C), outside)
+    D = images.gathered(delta1 @ w)
+    expected_G, expected_D = np.zeros_like(w), np.zeros_like(a)
+    for b, Y2, X2, m in np.ndindex(B, H2, W2, M):
+        found = []
+        for u, v in np.ndindex(p, p):
+            z1 = 0
+            for i, j, c in np.ndindex(k, k, C):
+                y, x = (p * Y2 + u) * s + i - top, (p * X2 + v) * s + j - left
+                inside = 0 <= y < H and 0 <= x < W
+                z1 += w[m, (i * k + j) * C + c] * (a[b, y, x, c] if inside else outside)
+            found.append(z1)
+        r = (b * H2 + Y2) * W2 + X2
+        assert z[r, m] == max(found)
+        assert origin[r, m] == found.index(max(found))
+        u, v = divmod(found.index(max(found)), p)
+        for i, j, c in np.ndindex(k, k, C):
+            y, x = (p * Y2 + u) * s + i - top, (p * X2 + v) * s + j - left
+            n, inside = (i * k + j) * C + c, 0 <= y < H and 0 <= x < W
+            expected_G[m, n] += delta[r, m] * (bits[b, y, x, c] if inside else outside)
+            if inside:
+                expected_D[b, y, x, c] += delta[r, m] * w[m, n]
+    assert np.array_equal(G, expected_G)
+    assert np.array_equal(D, expected_D.reshape(-1, C))
+
+
+def trained(n_features, units, method, shape=(0, 0, 0)):
+    """A net after a few steps and a calibration, and batches."""
+    rng = np.random.default_rng(14)
+    x, labels = rng.integers(0, 256, (5, 9, n_features), np.uint8), rng.integers(0, 3, (5, 9))
+    net = ref.ReferenceNet(n_features, units, 9, 15, method=method, shape=shape)
+    losses = [net.train_step(x[step], labels[step], 3) for step in range(4)]
+    net.calibrate(x[3])
+    net.calibrate(x[4])
+    return net, losses, x
+
+
+def same_but_for_the_kind(method, convolution, dense):
+    """What was trained, apart from the first words of the files that say what the layers are."""
+    (net, losses, x), (other, other_losses, _) = convolution, dense
+    assert losses == other_losses
+    for data, expected, start, head in (
+        (net.checkpoint(), other.checkpoint(), 44, 16),
+        (net.model(), other.model(), 28, 8),
+    ):
+        assert len(data) == len(expected)
+        for layer in range(len(net.layers)):  # units and exponents
+            at = start + 4 + layer * head
+            assert data[at + 4 : at + head] == expected[at + 4 : at + head]
+        at = start + 4 + len(net.layers) * head
+        assert data[at:-4] == expected[at:-4]
+    scores, expected = ref.predict(net.model(), x[0])[0], ref.predict(other.model(), x[0])[0]
+    assert np.array_equal(scores, expected)
+
+
+@ALL_METHODS
+def test_a_convolution_of_one_pixel_is_fully_connected(method):
+    units, shape = [ref.Conv2D(13, 1), ref.Conv2D(8, 1), 3], (1, 1, 12)
+    dense = trained(12, [13, 8, 3], method)
+    same_but_for_the_kind(method, trained(12, units, method, shape), dense)
+
+
+@ALL_METHODS
+@pytest.mark.parametrize("conv", [ref.Conv2D(13, 3, valid=True), ref.Conv2D(13, 3, 5)])
+def test_a_filter_of_the_whole_image_is_fully_connected(method, conv):
+    """With the exact gradient: random bits are a pixel's in one, an image's in the other."""
+    method = replace(method, exact=True)
+    dense = trained(18, [13, 8, 3], method)
+    same_but_for_the_kind(method, trained(18, [conv, 8, 3], method, (3, 3, 2)), dense)
+
+
+def test_pooling_keeps_the_first_of_the_largest():
+    image = [[1, 2, 7, 7, 9], [2, 0, 7, 7, 9], [0, 0, 0, 1, 9], [0, 0, 5, 5, 9], [9, 9, 9, 9, 9]]
+    images = ref.Images(ref.Conv2D(2, 1, pool=2), 5, 5, 1)
+    z, origin = ref.sums(ref.integers(image).reshape(-1, 1), ref.integers([[1], [-1]]), images, 0)
+    assert z.tolist() == [[2, 0], [7, -7], [0, 0], [5, 0]]
+    assert origin.tolist() == [[1, 3], [0, 0], [0, 0], [2, 0]]
+    delta = ref.integers([[1, 10], [2, 20], [3, 30], [4, 40]])
+    D = images.gathered(ref.at_origins(delta, origin, 2) @ ref.integers([[1], [-1]]))
+    assert D.reshape(5, 5).tolist() == [
+        [0, 1, -18, 0, 0],
+        [0, -10, 0, 0, 0],
+        [-27, 0, -40, 0, 0],
+        [0, 0, 4, 0, 0],
+        [0, 0, 0, 0, 0],
+    ]
+
+
+def test_gradients_of_biases_of_many_rows():
+    for rows, v in ((1, 0), (32768, 0), (32769, 1), (65536, 1), (65537, 2), (1 << 23, 8)):
+        assert ref.bias_shift(rows) == v
+    g = np.ones((32769, 1), dtype=np.int64)
+    d_beta, _ = ref.norm_backward(g, 0 * g, ref.integers([32]))
+    assert d_beta.tolist() == [16385]  # a half, up
+    net = ref.ReferenceNet(
+        1024, [ref.Conv2D(1, 1), 2], 33, 1, method=Method(adamax=True), shape=(32, 32, 1)
+    )
+    updates, adamax = [], net._adamax
+    net._adamax = lambda *arguments: updates.append(arguments) or adamax(*arguments)
+    rng = np.random.default_rng(16)
+    net.train_step(rng.integers(0, 256, (33, 1024), np.uint8), rng.integers(0, 2, 33), 3)
+    (_, _, _, u_W, _, _), (_, _, _, _, u_beta, _) = updates
+    assert u_beta == u_W + 8 - 15 + 1  # of g: bitlen(127 · 2) = 8; dβ is shifted by 1
+
+
+@pytest.mark.parametrize("sign", [False, True])
+def test_streams_of_a_step_of_convolutions(monkeypatch, sign):
+    method = Method(stochastic=True, sign=sign, dropout=9, input_dropout=9)
+    units, shape = [ref.Conv2D(5, 3, pool=2), ref.Conv2D(4, 2, valid=True), 3, 2], (6, 8, 2)
+    net = ref.ReferenceNet(96, units, 7, 1, method=method, shape=shape)
+    x = np.arange(7 * 96).reshape(7, 96).astype(np.uint8)
+    net.train_step(x, [0, 1, 1, 0, 0, 1, 0], 3)
+    calls = spied(monkeypatch, "random_bytes")
+    net.train_step(x, [0, 1, 1, 0, 0, 1, 0], 3)
+    expected = {(9, 0, 7, 96)}
+    for index, (rows, C, R, M, N) in enumerate(
+        ((7 * 48, 2, 7 * 12, 5, 18), (7 * 12, 5, 7 * 6, 4, 20), (7, 24, 7, 3, 24), (7, 3, 7, 2, 3))
+    ):
+        expected |= {(purpose, index, M, N) for purpose in (4, 7)} | {(5, index, 1, M)}
+        expected |= {(3, index, R, M)} | ({(8, index, R, M)} if index < 3 else set())
+        expected |= set() if sign and index > 0 else {(2, index, rows, C)}
+    assert {call[2:] for call in calls} == expected
+    assert {call[:2] for call in calls} == {(1, 1)}
+    assert len(calls) == len(expected)
+
+
+def small_images(method, units=None):
+    """Two convolutions have borders: of features, of activations."""
+    units = units or [ref.Conv2D(6, 3, pool=2), ref.Conv2D(70, 2, 2), ref.Conv2D(3, 1, 1, True), 4]
+    return trained(48, [*units, 3], method, (6, 4, 2))
+
+
+@ALL_METHODS
+def test_files_of_convolutions_round_trip(method):
+    net, _, x = small_images(method)
+    other = ref.ReferenceNet.restore(net.checkpoint())
+    assert other.checkpoint() == net.checkpoint()
+    for one in (net, other):
+        one.train_step(x[2], [0, 1, 2] * 3, 3)
+        one.calibrate(x[0])
+    for one, copy in zip(net.layers, other.layers, strict=True):
+        for name, value in vars(one).items():
+            assert np.array_equal(value, getattr(copy, name)), name
+    assert other.checkpoint() == net.checkpoint()
+    assert other.model() == net.model()
+    n_features, layers = ref.read_model(net.model())
+    assert ref.write_model(n_features, layers, method.of_model()) == net.model()
+    shapes = [(6, 18), (70, 24), (3, 70), (4, 6), (3, 4)]
+    assert [layer.w.shape for layer in layers] == shapes
+    assert [layer.images for layer in layers] == [layer.images for layer in net.layers]
+
+
+def test_heads_of_convolutions():
+    net, _, _ = small_images(Method(sign=True))
+    kinds = [2 | 3 << 8 | 1 << 16 | 2 << 24, 2 | 2 << 8 | 2 << 16 | 1 << 24]
+    kinds += [2 | 1 << 8 | 1 << 16 | 1 << 23 | 1 << 24, 1, 1]
+    shape = 5 | 6 << 8 | 4 << 20
+    assert struct.unpack_from("<II", net.checkpoint(), 40) == (48, shape)
+    assert [struct.unpack_from("<I", net.checkpoint(), 48 + 16 * i)[0] for i in range(5)] == kinds
+    model = net.model()
+    assert struct.unpack_from("<II", model, 24) == (48, shape)
+    assert [struct.unpack_from("<I", model, 32 + 8 * i)[0] for i in range(5)] == kinds
+    # One plane of 18 bits a filter, then, of signs, 24 bits in 8 bytes
+    at = 72 + 6 * 4 + 6 * 3 + 2 + 70 * 4
+    assert at % 8 == 4
+    bits = [model[at + 4 + 8 * 69 + (n >> 3)] >> (n & 7) & 1 for n in range(64)]
+    assert bits == (net.layers[1].W[69] >= 0).astype(int).tolist() + [0] * 40
+
+
+@ALL_METHODS
+def test_deployed_convolutions_agree_with_the_batch_they_were_calibrated_on(method):
+    net, _, x = small_images(method)
+    net.calibration = net.calibration[:1]  # of x[3]
+    output = ref.forward(net.layers, ref.integers(x[3]), method)[-1]
+    scores, _ = ref.predict(net.model(), x[3])
+    inside = np.abs(output.z_hat) < 127
+    assert np.all(np.abs(scores / 256 - output.y)[inside] <= 1.01)
+    assert inside.mean() > 0.8
+
+
+@ALL_METHODS
+def test_what_is_outside_of_images(monkeypatch, method):
+    """Signs have -1 there: forward, in the outer product, at calibration and when deployed."""
+    seen, windows = [], ref.Images.windows
+
+    def spy(images, a, outside):
+        seen.append((images.conv.units, outside, {-1, 1} >= set(a.ravel()) - {0}))
+        return windows(images, a, outside)
+
+    monkeypatch.setattr(ref.Images, "windows", spy)
+    net, _, x = small_images(method)
+    there = -1 if method.sign else 0
+    forward = [(6, 0, False), (70, there, method.sign), (3, there, method.sign)]
+    assert [call[:2] for call in seen[:6]] == [call[:2] for call in forward + forward[::-1]]
+    assert seen[:3] == forward
+    ref.predict(net.model(), x[0])
+    assert seen[24:] == forward * 3  # calibration of two batches, prediction
+
+
+@ALL_METHODS
+def test_convolutions_learn_digits(method):
+    x, x_test, y, y_test = digits()
+    units = [ref.Conv2D(24, 3, pool=2), 10]
+    net = ref.ReferenceNet(64, units, 64, 1, np.bincount(y), method, shape=(8, 8, 1))
+    losses = train(net, x, y, 6)
+    assert np.mean(losses[-20:]) < np.mean(losses[:20]) / 2
+    assert np.mean(ref.predict(net.model(), x_test)[1] != y_test) < 0.25
+
+
+NOT_ALLOWED = [  # n_features, shape, units, batch size
+    (48, (6, 4, 1), [ref.Conv2D(2, 3), 2], 1),  # n_features
+    (48, (6, 4, 2), [ref.Conv2D(2, 5), 2], 1),  # k > W
+    (48, (6, 4, 2), [ref.Conv2D(2, 3, valid=True, pool=3), 2], 1),  # p > W1
+    (48, (6, 4, 2), [3, ref.Conv2D(2, 1), 2], 1),  # after a fully connected layer
+    (48, (6, 4, 2), [ref.Conv2D(2, 4, valid=True), ref.Conv2D(2, 2), 2], 1),  # k > W2
+    (48, (6, 4, 2), [ref.Conv2D(7282, 3, 3), 2], 1),  # k·k·M
+    (48, (6, 4, 2), [ref.Conv2D(7281, 1, pool=4), ref.Conv2D(1, 3), 2], 1),  # H2 = 1
+    (65536, (16, 4, 1024), [ref.Conv2D(1, 9), 2], 1),  # k·k·C
+    (48, (6, 4, 2), [ref.Conv2D(2731, 1), 2], 1),  # N of a fully connected layer
+    (1024, (32, 32, 1), [ref.Conv2D(1, 1), 2], 8193),  # R
+    (4096, (4096, 1, 1), [ref.Conv2D(1, 1), 2], 1),  # 12 bits of a file
+    (4096, (1, 4096, 1), [ref.Conv2D(1, 1), 2], 1),
+]
+
+
+@pytest.mark.parametrize(("n_features", "shape", "units", "batch_size"), NOT_ALLOWED)
+def test_convolutions_that_are_not_allowed(n_features, shape, units, batch_size):
+    with pytest.raises(AssertionError):
+        ref.ReferenceNet(n_features, units, batch_size, 1, shape=shape)
+
+
+def test_convolutions_that_are_just_allowed():
+    for shape, units, batch_size, method in (
+        ((6, 4, 2), [ref.Conv2D(2, 4), 2], 1, Method()),
+        ((6, 4, 2), [ref.Conv2D(2, 3, valid=True, pool=2), 2], 1, Method()),
+        ((6, 4, 2), [ref.Conv2D(7281, 3, 3), 2], 1, Method()),
+        ((6, 4, 2), [ref.Conv2D(2730, 1), 2], 1, Method()),
+        ((4095, 1, 2), [ref.Conv2D(2, 1), 2], 1, Method()),
+        ((32, 32, 1), [ref.Conv2D(1, 1), 2], 8192, Method()),
+        ((32, 32, 1), [ref.Conv2D(1, 1), 2], 32, Method(exact=True)),
+    ):
+        ref.ReferenceNet(math.prod(shape), units, batch_size, 1, method=method, shape=shape)
+    with pytest.raises(AssertionError):
+        ref.ReferenceNet(1024, units, 33, 1, method=Method(exact=True), shape=shape)
+    for numbers in ((32, 1, 1), (0, 1, 1), (1, 32, 1), (1, 0, 1), (1, 1, 16), (1, 1, 0)):
+        k, s, p = numbers
+        with pytest.raises(AssertionError):
+            ref.Conv2D(1, k, s, pool=p)
+
+
+def test_readers_refuse_convolutions():
+    net, _, _ = small_images(Method(), [ref.Conv2D(3, 3, pool=2), ref.Conv2D(3, 1)])
+    for data, read, shape, kind, size in (
+        (net.checkpoint(), ref.ReferenceNet.restore, 44, 48, 16),
+        (net.model(), ref.read_model, 28, 32, 8),
+    ):
+        assert read(data)
+        for H, W in ((0, 0), (0, 4), (6, 0), (7, 4), (2, 4)):
+            refused(data, read, shape, struct.pack("<I", 3 | H << 8 | W << 20))
+        first, second = (struct.unpack_from("<I", data, kind + i * size)[0] for i in range(2))
+        for word in (0, 1, 3, first & ~(255 << 8), first | 5 << 8, first | 32 << 8):
+            refused(data, read, kind, struct.pack("<I", word))
+        for word in (first & ~(127 << 16), first | 32 << 16, first & 0xFFFFFF, first | 16 << 24):
+            refused(data, read, kind, struct.pack("<I", word))
+        for word in (1 | 1 << 8, second | 128 << 24):
+            refused(data, read, kind + size, struct.pack("<I", word))
+        refused(data, read, kind + 2 * size, struct.pack("<I", second))  # the last
+        # Valid: 4 x 2 sums, pooled 2 x 1, and so another fan-in of the fully connected layer
+        refused(data, read, kind, struct.pack("<I", first | 1 << 23))
+    _, checkpoint, model = small_files()
+    for data, read, at in ((checkpoint, ref.ReferenceNet.restore, 44), (model, ref.read_model, 28)):
+        refused(data, read, at, struct.pack("<I", 2 | 1 << 8 | 5 << 20))  # no convolution
+
+
+def test_checkpoints_of_too_many_rows_are_refused():
+    net = ref.ReferenceNet(1024, [ref.Conv2D(1, 1), 2], 8192, 1, shape=(32, 32, 1))
+    data = net.checkpoint()
+    refused(data, ref.ReferenceNet.restore, 36, struct.pack("<I", 8193))
+    ref.ReferenceNet.restore(resealed(data[:12] + bytes(4) + data[16:]))
+    refused(data, ref.ReferenceNet.restore, 12, struct.pack("<I", 16))  # the exact gradient
+
+
+def test_augmentation():
+    shape, n = (4, 5, 2), 300
+    x = np.random.default_rng(17).integers(1, 256, (n, 40), dtype=np.uint8)
+    r = ref.random_bytes(2**40, 6, 10, 0, n, 8)
+    assert np.array_equal(ref.augment(x, shape, 2**40, 6, flip=False, crop=0), x)
+    moved, mirrored = np.zeros((5, 5), dtype=int), 0
+    both = ref.augment(x, shape, 2**40, 6, flip=True, crop=2)
+    assert both.dtype == np.uint8
+    for b in range(n):
+        image = x[b].reshape(shape)
+        if r[b, 0] < 128:
+            image, mirrored = np.flip(image, axis=1), mirrored + 1
+        d_y, d_x = (int(r[b, c] + 256 * r[b, c + 1]) * 5 // 65536 for c in (2, 4))
+        moved[d_y, d_x] += 1
+        padded = np.pad(image, ((2, 2), (2, 2), (0, 0)))
+        assert np.array_equal(both[b].reshape(shape), padded[d_y : d_y + 4, d_x : d_x + 5])
+    assert abs(mirrored - n / 2) < 35  # 4 standard errors
+    assert ((moved - n / 25) ** 2 / (n / 25)).sum() < 58  # 24 degrees of freedom: p = 0.0001
+    flipped = ref.augment(x, shape, 2**40, 6, flip=True, crop=0)
+    assert np.array_equal(ref.augment(flipped, shape, 2**40, 6, flip=True, crop=0), x)
+    far = ref.augment(x, shape, 2**40, 6, flip=False, crop=127)
+    assert 0.8 < np.mean(~far.any(axis=1)) < 1
+
+
 # Files
 
 
