@@ -267,7 +267,7 @@ def _tests(exported: Exported) -> str:
 
 def _learning(state: State) -> str:
     first, last = state.rate_exponents
-    layers = (f"{{BINNET_DENSE, {units}}}" for units in state.units)
+    layers = (f"{{BINNET_DENSE, {units}, 0, 0, 0, 0}}" for units in state.units)
     method = ", ".join(map(str, state.method))
     checkpoint = map("0x{:02x}".format, np.frombuffer(state.checkpoint, dtype=np.uint8))
     return (
@@ -284,7 +284,7 @@ def _learning(state: State) -> str:
         + _array(f"binnet_layer name_layers[{len(state.units)}]", layers)
         + "static const binnet_config name_config = {\n"
         f"    {state.seed}u, NAME_N_FEATURES, {len(state.units)}, NAME_BATCH_SIZE, name_layers,\n"
-        f"    {{{method}}}, name_class_counts, {state.n_rows}, NULL, NULL}};\n"
+        f"    {{{method}}}, name_class_counts, {state.n_rows}, 0, 0, NULL, NULL}};\n"
         + _array("uint8_t name_checkpoint[NAME_CHECKPOINT_BYTES]", checkpoint)
     )
 
