@@ -331,7 +331,13 @@ def new_training(row, seed, x, y, n_jobs):
     counts = np.bincount(y).astype(np.uint32)
     net_seed = int(np.random.RandomState(seed).randint(np.iinfo(np.int32).max))
     configuration = Configuration(
-        net_seed, (*row.hidden, len(counts)), method_parameters(params), row.batch_size, counts, 0
+        net_seed,
+        _engine.dense(*row.hidden, len(counts)),
+        None,
+        method_parameters(params),
+        row.batch_size,
+        counts,
+        0,
     )
     return Training(params, configuration, x, y.astype(np.uint16), Rows(np.arange(len(y))))
 

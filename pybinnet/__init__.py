@@ -10,6 +10,7 @@ from pybinnet._engine import version as _version
 from pybinnet._export import export_c
 from pybinnet._features import PiecewiseLinearEncoder
 from pybinnet._latent import evaluate_latent
+from pybinnet._layers import Conv2D, Dense, MaxPool2D
 from pybinnet._onnx import export_onnx
 from pybinnet._operations import count_operations
 from pybinnet._regressor import BinaryConnectRegressor
@@ -18,7 +19,10 @@ from pybinnet._saved import load_model, save_model
 __all__ = [
     "BinaryConnectClassifier",
     "BinaryConnectRegressor",
+    "Conv2D",
+    "Dense",
     "EpochInfo",
+    "MaxPool2D",
     "PackedBits",
     "PiecewiseLinearEncoder",
     "SaveCheckpoint",

@@ -17,19 +17,22 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from pybinnet import _engine
+from pybinnet import _engine, _shapes
 from pybinnet._callbacks import EpochInfo
 from pybinnet._checkpoint import read_header
-from pybinnet._features import PiecewiseLinearEncoder
+from pybinnet._features import PiecewiseLinearEncoder, pixel_encoder
+from pybinnet._images import asked_shape, check_augmentation, flattened, found_shape
 from pybinnet._latent import read_latent
+from pybinnet._layers import Layers, check_shapes, has_convolutions
 from pybinnet._model_file import read_model
 from pybinnet._parameters import (
     batch_size,
     check_parameters,
-    hidden_sizes,
+    hidden_layers,
     method_parameters,
 )
 from pybinnet._rows import Rows, order_rows, row_hashes
+from pybinnet._shapes import Shape
 from pybinnet._stream import Stream, train_once
 from pybinnet._targets import Targets, spreads
 from pybinnet._training import Configuration, HeldOut, Training
@@ -43,6 +46,7 @@ class BinaryConnectBase(BaseEstimator):  # type: ignore[misc]
 
     encoder_: PiecewiseLinearEncoder
     n_features_in_: int
+    input_shape_: Shape | None
     n_iter_: int
     loss_: float
     loss_curve_: list[float]
@@ -58,6 +62,8 @@ class BinaryConnectBase(BaseEstimator):  # type: ignore[misc]
         self,
         hidden_layer_sizes: tuple[int, ...] = (256, 256),
         *,
+        layers: Layers | None = None,
+        input_shape: Shape | None = None,
         weights: str = "binary",
         binarization: str = "deterministic",
         activation: str = "relu",
@@ -65,6 +71,8 @@ class BinaryConnectBase(BaseEstimator):  # type: ignore[misc]
         quantized_backprop: bool = True,
         dropout: float = 0.0,
         input_dropout: float = 0.0,
+        horizontal_flip: bool = False,
+        random_crop: int = 0,
         batch_size: int | str = "auto",
         learning_rate_init: float | str = "auto",
         learning_rate_final: float | str = "auto",
@@ -81,6 +89,8 @@ class BinaryConnectBase(BaseEstimator):  # type: ignore[misc]
         callbacks: Sequence[Callable[[EpochInfo], Any]] | None = None,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
+        self.layers = layers
+        self.input_shape = input_shape
         self.weights = weights
         self.binarization = binarization
         self.activation = activation
@@ -88,6 +98,8 @@ class BinaryConnectBase(BaseEstimator):  # type: ignore[misc]
         self.quantized_backprop = quantized_backprop
         self.dropout = dropout
         self.input_dropout = input_dropout
+        self.horizontal_flip = horizontal_flip
+        self.random_crop = random_crop
         self.batch_size = batch_size
         self.learning_rate_init = learning_rate_init
         self.learning_rate_final = learning_rate_final
@@ -198,6 +210,8 @@ class BinaryConnectBase(BaseEstimator):  # type: ignore[misc]
         self, X: Any, y: Any, sample_weight: Any, reset: bool, of_stream: bool
     ) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.float64] | None]:
         """Validated rows of positive weight, what is to be learned of them, and their weights."""
+        X = self._flattened(X, reset)
+        check_augmentation(self, self.input_shape_)
         table, y = self._read(X, y, reset, min_rows=1 if of_stream else 2)
         table = numbers(table)
         if sample_weight is not None:
@@ -211,6 +225,16 @@ class BinaryConnectBase(BaseEstimator):  # type: ignore[misc]
         if not positive.any():
             raise ValueError("all weights are zero; at least one row must have a positive weight")
         return table[positive], y[positive], weights[positive]
+
+    def _flattened(self, X: Any, reset: bool) -> Any:
+        """Images as rows. If `reset`, their shape is taken from the parameters or X."""
+        if reset:
+            layers, shape = hidden_layers(self), asked_shape(self)
+            if has_convolutions(layers):
+                shape = shape or found_shape(X)
+                check_shapes(layers, shape, batch_size(self), not self.quantized_backprop)
+            self.input_shape_ = shape
+        return X if self.input_shape_ is None else flattened(X, self.input_shape_)
 
     def _kept_rows(
         self, hashes: NDArray[np.uint64], rows: Rows, targets: Targets, seed: int
@@ -237,6 +261,9 @@ class BinaryConnectBase(BaseEstimator):  # type: ignore[misc]
         return ~np.isin(hashes, hashes[held])
 
     def _fit_encoder(self, table: NDArray[Any], rows: Rows) -> None:
+        if self.input_shape_ is not None:
+            self.encoder_ = pixel_encoder(table, rows.indices)
+            return
         self.encoder_ = PiecewiseLinearEncoder().fit(table[rows.sample(ENCODED_ROWS)])
         if self.encoder_.n_features_out_ > _engine.MAX_FEATURES:
             raise ValueError(
@@ -263,10 +290,15 @@ class BinaryConnectBase(BaseEstimator):  # type: ignore[misc]
     def _configured(
         self, n_features: int, targets: Targets, rows: Rows, seed: int, warm: bool
     ) -> Configuration:
-        units = (*hidden_sizes(self), self._n_outputs())
-        counts, n_rows = spreads(targets, units[-1], rows)
+        counts, n_rows = spreads(targets, self._n_outputs(), rows)
         asked = Configuration(
-            seed, units, method_parameters(self), batch_size(self), counts, n_rows
+            seed,
+            (*hidden_layers(self), _engine.Layer(self._n_outputs())),
+            asked_shape(self) or self.input_shape_,
+            method_parameters(self),
+            batch_size(self),
+            counts,
+            n_rows,
         )
         if not warm:
             return asked
@@ -277,6 +309,8 @@ class BinaryConnectBase(BaseEstimator):  # type: ignore[misc]
                 f"{n_features}; fit with the rows that it was trained on"
             )
         before = Configuration.of_checkpoint(header, asked)
+        if header.image is None:  # it does not say whether rows were images
+            before = replace(before, input_shape=self.input_shape_)
         before.refuse_others(
             asked, is_auto(self.batch_size), "warm_start=True", "set warm_start=False"
         )
@@ -321,7 +355,8 @@ class BinaryConnectBase(BaseEstimator):  # type: ignore[misc]
         before = self._last_configuration()
         asked = replace(
             before,
-            units=(*hidden_sizes(self), before.units[-1]),
+            layers=(*hidden_layers(self), before.layers[-1]),
+            input_shape=asked_shape(self) or before.input_shape,
             method=method_parameters(self),
             batch_size=batch_size(self),
         )
@@ -333,7 +368,8 @@ class BinaryConnectBase(BaseEstimator):  # type: ignore[misc]
             counts = counts + np.uint32(-(-int(counts.sum()) // len(counts)))
         self._configuration = Configuration(
             self._new_seed(),
-            (*hidden_sizes(self), self._n_outputs()),
+            (*hidden_layers(self), _engine.Layer(self._n_outputs())),
+            self.input_shape_,
             method_parameters(self),
             batch_size(self),
             counts,
@@ -352,7 +388,7 @@ class BinaryConnectBase(BaseEstimator):  # type: ignore[misc]
             net.restore(self.checkpoint_)
         seed = self._configuration.seed
         order = rows.epoch(seed, self.n_iter_, self.shuffle)
-        loss = train_once(self, net, features, targets, order, self._configuration.batch_size)
+        loss = train_once(self, self._configuration, net, features, targets, order)
         stream = self._stream.remember(features[rows.epoch(seed, self.n_iter_)])
         model = score = validation_loss = None
         if held_out is not None:
@@ -422,10 +458,11 @@ class BinaryConnectBase(BaseEstimator):  # type: ignore[misc]
     def coefs_(self) -> list[NDArray[np.int8]]:
         """The deployed weights: for each layer an array of shape (n_inputs, n_units) of -1, 0, 1.
 
-        The inputs of the first layer are the features that `encoder_` makes of the columns. The
-        arrays are read from `model_` and are yours: to change them changes no prediction.
+        Of a convolution it is of shape (kernel_size, kernel_size, channels, filters). The inputs of
+        the first layer are the features that `encoder_` makes of the columns. The arrays are read
+        from `model_` and are yours: to change them changes no prediction.
         """
-        return [layer.weights.T for layer in read_model(self.model_)]
+        return [_shapes.as_coefs(layer.weights, layer.form) for layer in read_model(self.model_)]
 
     @property
     def latent_coefs_(self) -> list[NDArray[np.float32]]:
@@ -444,7 +481,7 @@ class BinaryConnectBase(BaseEstimator):  # type: ignore[misc]
             _, layers = read_latent(self.checkpoint_)
         except ValueError:
             raise ValueError("checkpoint_ is damaged: it ends before its last layer") from None
-        return [weights.T for weights, _, _ in layers]
+        return [_shapes.as_coefs(layer.weights, layer.form) for layer in layers]
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "encoder_")
@@ -456,4 +493,5 @@ class BinaryConnectBase(BaseEstimator):  # type: ignore[misc]
 
     def _features(self, X: Any) -> NDArray[np.uint8]:
         """What the network takes of rows."""
+        X = self._flattened(X, reset=False)
         return self.encoder_._encode(numbers(validate_data(self, X, reset=False)))

@@ -12,6 +12,8 @@ import numpy as np
 
 from pybinnet import _engine
 from pybinnet._appendix import append, split
+from pybinnet._layers import written
+from pybinnet._shapes import read_image, read_layer
 from pybinnet._validation import demand
 
 _START = struct.Struct("<8sIIQQIIII")
@@ -27,7 +29,8 @@ class Header:
     step: int
     batch_size: int
     n_features: int
-    units: tuple[int, ...]
+    layers: tuple[_engine.Layer, ...]
+    image: tuple[int, int] | None  # height and width, for convolutions
     scales: tuple[int, ...]  # of the outputs
 
 
@@ -37,16 +40,22 @@ def read_header(data: bytes) -> Header:
         raise TypeError(f"checkpoint_ is of type {type(data).__name__}; give bytes")
     if len(data) < _START.size or bytes(data[:8]) != b"BINNETCK":
         raise ValueError("checkpoint_ is no checkpoint of libbinnet: it begins otherwise")
-    _, _, bits, _, seed, step, batch_size, n_features, n_layers = _START.unpack_from(data)
+    _, _, bits, _, seed, step, batch_size, n_features, shape = _START.unpack_from(data)
+    n_layers = shape & 0xFF
     if not 1 <= n_layers <= _engine.MAX_LAYERS or len(data) < _START.size + _LAYER * n_layers:
         raise ValueError("checkpoint_ is damaged: it has no header of its layers")
-    words = np.frombuffer(data, "<u4", 4 * n_layers, _START.size)
-    units = tuple(words[1::4].tolist())
+    words = np.frombuffer(data, "<u4", 4 * n_layers, _START.size).reshape(n_layers, 4)
+    layers = tuple(read_layer(*head) for head in words[:, :2].tolist())
+    try:
+        written(layers)
+    except ValueError as error:
+        raise ValueError(f"checkpoint_ is damaged: a layer's {error}") from None
     at = _START.size + _LAYER * n_layers
-    scales = tuple(data[at : at + units[-1]])
-    if len(scales) < units[-1]:
+    scales = tuple(data[at : at + layers[-1].units])
+    if len(scales) < layers[-1].units:
         raise ValueError("checkpoint_ is damaged: it ends before the scales of its outputs")
-    return Header(_method(bits), seed, step, batch_size, n_features, units, scales)
+    image = read_image(shape)
+    return Header(_method(bits), seed, step, batch_size, n_features, layers, image, scales)
 
 
 def _method(bits: int) -> _engine.Method:

@@ -17,8 +17,10 @@ from sklearn.utils.validation import column_or_1d, validate_data
 from pybinnet import _engine
 from pybinnet._base import BinaryConnectBase
 from pybinnet._callbacks import EpochInfo
+from pybinnet._layers import Layers
 from pybinnet._parameters import check_class_weight, check_parameters
 from pybinnet._rows import Rows
+from pybinnet._shapes import Shape
 from pybinnet._targets import UNIT, Targets, exact_mean
 from pybinnet._validation import demand, unchanged_on_error
 
@@ -38,6 +40,15 @@ class BinaryConnectClassifier(ClassifierMixin, BinaryConnectBase):  # type: igno
     ----------
     hidden_layer_sizes : tuple of int, default=(256, 256)
         Units of each hidden layer, 1 to 65536.
+
+    layers : list of Conv2D, MaxPool2D and Dense, or None, default=None
+        The hidden layers instead, for images: convolutions first. The output layer is not among
+        them. With None `hidden_layer_sizes` says what they are.
+
+    input_shape : tuple of int or None, default=None
+        Height, width and channels of rows that are images. With None and a `Conv2D` among `layers`
+        it is taken from X, which then must be of shape (n_samples, height, width, channels), or
+        (n_samples, height, width) of one channel.
 
     weights : {"binary", "ternary"}, default="binary"
         Values of the propagated weights: -1 and +1 ([1]_), or also 0 ([2]_, section 3.1), which
@@ -67,6 +78,14 @@ class BinaryConnectClassifier(ClassifierMixin, BinaryConnectBase):  # type: igno
 
     input_dropout : float, default=0.0
         Share of features likewise. On images 0.2 helps more than anything else, given epochs.
+
+    horizontal_flip : bool, default=False
+        Whether half of the images are mirrored, left to right, at random in each training step.
+        For pictures of things that look alike then, not for digits.
+
+    random_crop : int, default=0
+        By how many pixels, at most, images are moved in each direction, at random in each training
+        step; zeros come in from outside. 0 to 127.
 
     batch_size : int or "auto", default="auto"
         The most rows of a training step, 4 to 32768. "auto" takes 64. The rows of an epoch are
@@ -140,6 +159,9 @@ class BinaryConnectClassifier(ClassifierMixin, BinaryConnectBase):  # type: igno
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns seen in `fit`, if all of them are strings.
 
+    input_shape_ : tuple of int or None
+        Height, width and channels of rows that are images; None if they are none.
+
     encoder_ : PiecewiseLinearEncoder
         Turns columns into the network's uint8 features.
 
@@ -168,7 +190,8 @@ class BinaryConnectClassifier(ClassifierMixin, BinaryConnectBase):  # type: igno
 
     coefs_ : list of ndarray of int8
         The deployed weights of each layer, -1, 0 or 1, of shape (n_inputs, n_units); the inputs of
-        the first layer are the features of `encoder_`.
+        the first layer are the features of `encoder_`. Of a convolution the shape is (kernel_size,
+        kernel_size, channels, filters).
 
     latent_coefs_ : list of ndarray of float32
         The latent weights in `checkpoint_`, from -1 to 1, shaped likewise.
@@ -184,6 +207,11 @@ class BinaryConnectClassifier(ClassifierMixin, BinaryConnectBase):  # type: igno
     uint8 data that uses its range, such as images, enters the network as it is. All other data is
     encoded by `PiecewiseLinearEncoder`, so no scaling is needed. Every layer is followed by L1
     batch normalisation, whose statistics are measured again on training rows when training ends.
+
+    Rows are images if `layers` has a `Conv2D` or `input_shape` is given. They may be flat, in the
+    order height, width, channels, or have the shape of images, to the same result. Each pixel stays
+    one feature: uint8 is taken as it is, and of other numbers those from the least to the greatest
+    in the training rows become 0 to 255.
 
     Labels that do not exclude each other are the columns of a `y` of 0 and 1, as scikit-learn has
     it; each has an output of its own, and `score` is the share of rows with all labels right.
@@ -226,6 +254,8 @@ class BinaryConnectClassifier(ClassifierMixin, BinaryConnectBase):  # type: igno
         self,
         hidden_layer_sizes: tuple[int, ...] = (256, 256),
         *,
+        layers: Layers | None = None,
+        input_shape: Shape | None = None,
         weights: str = "binary",
         binarization: str = "deterministic",
         activation: str = "relu",
@@ -233,6 +263,8 @@ class BinaryConnectClassifier(ClassifierMixin, BinaryConnectBase):  # type: igno
         quantized_backprop: bool = True,
         dropout: float = 0.0,
         input_dropout: float = 0.0,
+        horizontal_flip: bool = False,
+        random_crop: int = 0,
         batch_size: int | str = "auto",
         learning_rate_init: float | str = "auto",
         learning_rate_final: float | str = "auto",
@@ -251,6 +283,8 @@ class BinaryConnectClassifier(ClassifierMixin, BinaryConnectBase):  # type: igno
     ) -> None:
         super().__init__(
             hidden_layer_sizes,
+            layers=layers,
+            input_shape=input_shape,
             weights=weights,
             binarization=binarization,
             activation=activation,
@@ -258,6 +292,8 @@ class BinaryConnectClassifier(ClassifierMixin, BinaryConnectBase):  # type: igno
             quantized_backprop=quantized_backprop,
             dropout=dropout,
             input_dropout=input_dropout,
+            horizontal_flip=horizontal_flip,
+            random_crop=random_crop,
             batch_size=batch_size,
             learning_rate_init=learning_rate_init,
             learning_rate_final=learning_rate_final,
@@ -283,7 +319,8 @@ class BinaryConnectClassifier(ClassifierMixin, BinaryConnectBase):  # type: igno
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Numbers or Booleans; uint8 that uses its range is taken as it is.
+            Numbers or Booleans; uint8 that uses its range is taken as it is. Images may have the
+            shape (n_samples, height, width, channels), or without channels if there is one.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Class labels; or 0 and 1 for each of several labels that do not exclude each other.
         sample_weight : array-like of shape (n_samples,), default=None

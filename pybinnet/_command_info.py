@@ -49,7 +49,7 @@ def _of_model(path: str) -> dict[str, Any]:
     layers = read_model(estimator.model_)
     info = {
         "estimator": type(estimator).__name__,
-        "layers": [layers[0].weights.shape[1], *(len(layer.weights) for layer in layers)],
+        "layers": [estimator.encoder_.n_features_out_, *(layer.form.units for layer in layers)],
         "weights": estimator.weights,
         "activation": estimator.activation,
         "network_bytes": len(estimator.model_),

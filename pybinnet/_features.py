@@ -245,6 +245,27 @@ class PiecewiseLinearEncoder(TransformerMixin, BaseEstimator):  # type: ignore[m
         return tags
 
 
+def pixel_encoder(X: NDArray[Any], taken: NDArray[np.intp]) -> PiecewiseLinearEncoder:
+    """An encoder of images, which keeps a feature for each pixel.
+
+    Bytes pass unchanged. Of other numbers those from the least to the greatest in the rows `taken`
+    become 0 to 255, alike in all columns.
+    """
+    encoder = PiecewiseLinearEncoder(n_ramps=1)
+    encoder.n_features_in_ = encoder.n_features_out_ = X.shape[1]
+    encoder.identity_ = X.dtype == np.uint8
+    encoder.edges_, encoder.spans_ = [], []
+    if not encoder.identity_:
+        ends = X.min(axis=1)[taken].min(), X.max(axis=1)[taken].max()
+        edges = np.clip(np.array(ends, dtype=np.float64), -MAX_ABS, MAX_ABS)
+        if edges[0] == edges[1]:
+            raise ValueError(
+                f"all pixels of the images in X are {edges[0]}; give images to learn from"
+            )
+        encoder.edges_, encoder.spans_ = [edges] * X.shape[1], [1] * X.shape[1]
+    return encoder
+
+
 def ramp_ends(columns: list[NDArray[Any]], spans: list[int]) -> tuple[NDArray[Any], NDArray[Any]]:
     """The edges where each ramp begins and ends, of columns of edges and their spans."""
     low, high = [], []

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pybinnet import _engine
+from pybinnet import _engine, _shapes
 
 _METHOD, _SIZES, _FIXED = 12, 24, 32  # offsets: of the method, of two counts, of the layers
 _TERNARY, _SIGN = 1, 4  # bits of the method
@@ -35,8 +35,12 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer: its weights, shape (units, fan_in), and what becomes of its units' sums."""
+    """A layer: its weights, shape (units, fan_in), and what becomes of its units' sums.
 
+    Weights of a convolution are in the order row, column, channel.
+    """
+
+    form: _engine.Layer
     weights: NDArray[np.int8]
     rule: Norms | Thresholds
 
@@ -52,11 +56,15 @@ def read_model(model: bytes) -> list[Layer]:
     _engine._open_model(model, _engine.isa_name())
     data = np.frombuffer(model, dtype=np.uint8)
     method = int(data[_METHOD : _METHOD + 4].view("<u4")[0])
-    fan_in, n_layers = map(int, data[_SIZES:_FIXED].view("<u4"))
+    n_features, shape = map(int, data[_SIZES:_FIXED].view("<u4"))
+    n_layers = shape & 0xFF
     heads = data[_FIXED : _FIXED + 8 * n_layers].view("<u4").reshape(n_layers, 2)
+    forms = tuple(_shapes.read_layer(*head) for head in heads.tolist())
+    inputs = _shapes.inputs(forms, _shapes.input_shape(n_features, _shapes.read_image(shape)))
     at = _FIXED + heads.nbytes
     layers: list[Layer] = []
-    for units in heads[:, 1].tolist():
+    for form, of_input in zip(forms, inputs, strict=True):
+        units, fan_in = form.units, _shapes.fan_in(form, of_input)
         of_signs = bool(method & _SIGN) and len(layers) > 0
         rule: Norms | Thresholds
         if method & _SIGN and len(layers) + 1 < n_layers:
@@ -74,9 +82,15 @@ def read_model(model: bytes) -> list[Layer]:
             at += plane.size
         weights = planes[0].astype(np.int8) + planes[-1].astype(np.int8) - np.int8(1)
         at = _padded(at, 4)
-        layers.append(Layer(weights, rule))
-        fan_in = units
+        layers.append(Layer(form, weights, rule))
     return layers
+
+
+def read_input_shape(model: bytes) -> _shapes.Shape | None:
+    """Return the shape of the images that a deployed model takes; None if it takes rows."""
+    n_features, shape = map(int, np.frombuffer(model, "<u4", 2, _SIZES))
+    image = _shapes.read_image(shape)
+    return None if image is None else _shapes.input_shape(n_features, image)
 
 
 def _padded(n_bytes: int, to: int) -> int:

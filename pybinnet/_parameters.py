@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from pybinnet import _engine
+from pybinnet._images import MAX_CROP, check_input_shape
+from pybinnet._layers import engine_layers
 from pybinnet._validation import check_choice, check_flag, check_number, is_auto
 
 CHOICES = {
@@ -44,20 +46,26 @@ def check_parameters(params: Any) -> None:
         )
     for size in hidden:
         check_number("hidden_layer_sizes", size, Integral, 1, _engine.MAX_UNITS, whole=sizes)
+    n_hidden, name_of_layers = len(hidden), "hidden_layer_sizes"
+    if params.layers is not None:
+        n_hidden, name_of_layers = len(engine_layers(params.layers)), "layers"
+    check_input_shape(params.input_shape)
     for name, allowed in CHOICES.items():
         check_choice(name, getattr(params, name), allowed)
     check_number("dropout", params.dropout, Real, 0, 0.99)
     check_number("input_dropout", params.input_dropout, Real, 0, 0.99)
-    if not hidden and params.activation == "sign":
+    if not n_hidden and params.activation == "sign":
         raise ValueError(
-            "activation='sign' needs a hidden layer, and hidden_layer_sizes has none: sign is "
-            "the activation of hidden units; use activation='relu', or give a layer"
+            f"activation='sign' needs a hidden layer, and {name_of_layers} has none: sign is the "
+            "activation of hidden units; use activation='relu', or give a layer"
         )
-    if not hidden and params.dropout > 0:
+    if not n_hidden and params.dropout > 0:
         raise ValueError(
-            f"dropout={params.dropout!r} needs a hidden layer, and hidden_layer_sizes has none: "
+            f"dropout={params.dropout!r} needs a hidden layer, and {name_of_layers} has none: "
             "only hidden units are left out; use dropout=0.0, or give a layer"
         )
+    check_number("random_crop", params.random_crop, Integral, 0, MAX_CROP)
+    check_flag("horizontal_flip", params.horizontal_flip)
     for name in ("quantized_backprop", "early_stopping", "warm_start", "shuffle"):
         check_flag(name, getattr(params, name))
     if not isinstance(params.verbose, Integral):  # scikit-learn's users write 1 too
@@ -109,6 +117,13 @@ def check_class_weight(value: Any) -> None:
 def hidden_sizes(params: Any) -> tuple[int, ...]:
     """The units of each hidden layer; an integer is one layer, as MLPClassifier allows."""
     return tuple(map(int, _as_tuple(params.hidden_layer_sizes)))
+
+
+def hidden_layers(params: Any) -> tuple[_engine.Layer, ...]:
+    """The hidden layers: `layers`, or else fully connected ones."""
+    if params.layers is None:
+        return _engine.dense(*hidden_sizes(params))
+    return engine_layers(params.layers)
 
 
 def _as_tuple(sizes: Any) -> tuple[Any, ...]:

@@ -35,15 +35,16 @@ class BinaryConnectRegressor(RegressorMixin, BinaryConnectBase):  # type: ignore
 
     Parameters
     ----------
-    hidden_layer_sizes, weights, binarization, activation, solver, quantized_backprop, dropout, \
-input_dropout, batch_size, learning_rate_init, learning_rate_final, max_iter, early_stopping, \
-validation_fraction, n_iter_no_change, tol, warm_start, shuffle, n_jobs, random_state, verbose, \
-callbacks : as in `BinaryConnectClassifier`
+    hidden_layer_sizes, layers, input_shape, weights, binarization, activation, solver, \
+quantized_backprop, dropout, input_dropout, horizontal_flip, random_crop, batch_size, \
+learning_rate_init, learning_rate_final, max_iter, early_stopping, validation_fraction, \
+n_iter_no_change, tol, warm_start, shuffle, n_jobs, random_state, verbose, callbacks : \
+as in `BinaryConnectClassifier`
         The same, with the same defaults. The validation score is R².
 
     Attributes
     ----------
-    n_features_in_, feature_names_in_, encoder_, n_iter_, loss_, loss_curve_, \
+    n_features_in_, feature_names_in_, input_shape_, encoder_, n_iter_, loss_, loss_curve_, \
 validation_scores_, validation_loss_curve_, model_, checkpoint_, coefs_, latent_coefs_ : as in \
 `BinaryConnectClassifier`
         The same. The loss is the sum over the outputs.
@@ -89,7 +90,7 @@ validation_scores_, validation_loss_curve_, model_, checkpoint_, coefs_, latent_
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Numbers or Booleans; uint8 that uses its range is taken as it is.
+            Numbers, Booleans or images, as in `BinaryConnectClassifier.fit`.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Finite numbers.
         sample_weight : array-like of shape (n_samples,), default=None

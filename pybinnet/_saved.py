@@ -11,14 +11,16 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from pybinnet import _engine
+from pybinnet import _engine, _layers
 from pybinnet._appendix import append, split, strip
 from pybinnet._base import BinaryConnectBase
 from pybinnet._classifier import BinaryConnectClassifier
 from pybinnet._features import PiecewiseLinearEncoder
 from pybinnet._files import replace
+from pybinnet._model_file import read_input_shape
 from pybinnet._parameters import hidden_sizes
 from pybinnet._regressor import BinaryConnectRegressor
+from pybinnet._shapes import Shape
 from pybinnet._stream import Stream
 from pybinnet._validation import checked_edges, demand
 
@@ -109,11 +111,12 @@ def load_model(path: str | os.PathLike[str]) -> BinaryConnectClassifier | Binary
         values, _ = split(data, size)
     except ValueError as error:
         raise ValueError(f"{os.fspath(path)} cannot be loaded: {error}") from None
+    image_shape = read_input_shape(data)
     if values is None:
-        values = _values_of_c(n_features, n_outputs)
+        values = _values_of_c(n_features, n_outputs, image_shape)
     estimator: BinaryConnectClassifier | BinaryConnectRegressor
     try:
-        estimator = _restored(values, n_features, n_outputs)
+        estimator = _restored(values, n_features, n_outputs, image_shape)
     except (
         LookupError,
         TypeError,
@@ -138,20 +141,29 @@ def _values(estimator: BinaryConnectBase) -> dict[str, Any]:
         for name, value in estimator.get_params().items()
         if isinstance(value, str | int | float | np.generic)
     }
+    parameters["hidden_layer_sizes"] = hidden_sizes(estimator)
+    if estimator.layers is not None:
+        parameters["layers"] = _layers.to_json(estimator.layers)
+    if estimator.input_shape is not None:
+        parameters["input_shape"] = list(map(int, estimator.input_shape))
     values = {
         "estimator": next(n for n, c in _ESTIMATORS.items() if isinstance(estimator, c)),
-        "parameters": parameters | {"hidden_layer_sizes": hidden_sizes(estimator)},
+        "parameters": parameters,
         "n_features_in": estimator.n_features_in_,
         "edges": None if encoder.identity_ else [edges.tolist() for edges in encoder.edges_],
         "spans": list(encoder.spans_),
     }
+    if estimator.input_shape_ is not None:
+        values["input_shape"] = list(estimator.input_shape_)
     if hasattr(estimator, "feature_names_in_"):
         values["feature_names_in"] = estimator.feature_names_in_.tolist()
     return values | estimator._saved()
 
 
-def _values_of_c(n_features: int, n_classes: int) -> dict[str, Any]:
+def _values_of_c(n_features: int, n_classes: int, image_shape: Shape | None) -> dict[str, Any]:
+    of_images = {} if image_shape is None else {"input_shape": list(image_shape)}
     return {
+        **of_images,
         "estimator": "BinaryConnectClassifier",
         "parameters": {},
         "n_features_in": n_features,
@@ -163,10 +175,14 @@ def _values_of_c(n_features: int, n_classes: int) -> dict[str, Any]:
     }
 
 
-def _restored(values: dict[str, Any], n_features: int, n_outputs: int) -> Any:
+def _restored(
+    values: dict[str, Any], n_features: int, n_outputs: int, image_shape: Shape | None
+) -> Any:
     estimator = _ESTIMATORS[values["estimator"]](**_parameters(values["parameters"]))
     estimator.n_features_in_ = values["n_features_in"]
     demand(isinstance(estimator.n_features_in_, int), "columns")
+    estimator.input_shape_ = _input_shape(values, n_features)
+    demand(image_shape in (None, estimator.input_shape_), "images")
     if "feature_names_in" in values:
         names = values["feature_names_in"]
         demand(len(names) == estimator.n_features_in_, "column names")
@@ -180,10 +196,22 @@ def _restored(values: dict[str, Any], n_features: int, n_outputs: int) -> Any:
 
 
 def _parameters(parameters: dict[str, Any]) -> dict[str, Any]:
-    return {
+    restored = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in parameters.items()
     }
+    if parameters.get("layers") is not None:
+        restored["layers"] = _layers.from_json(parameters["layers"])
+    return restored
+
+
+def _input_shape(values: dict[str, Any], n_features: int) -> Shape | None:
+    if "input_shape" not in values:
+        return None
+    shape = height, width, channels = values["input_shape"]
+    demand(all(type(size) is int and size > 0 for size in shape), "images")
+    demand(height * width * channels == n_features, "images")
+    return height, width, channels
 
 
 def _encoder(values: dict[str, Any], n_columns: Any) -> PiecewiseLinearEncoder:

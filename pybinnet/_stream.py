@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pybinnet import _engine
+from pybinnet._images import augmentation
 from pybinnet._parameters import rate_exponents
 from pybinnet._targets import Targets
-from pybinnet._training import CALIBRATION_ROWS, HeldOut, train_steps
+from pybinnet._training import CALIBRATION_ROWS, Configuration, HeldOut, train_steps
 
 _MOST_HELD = 8192  # validation rows
 _FULL_RATE_STEPS = 256  # at the initial rate, which then halves whenever the steps double
@@ -61,17 +62,18 @@ class Stream:
 
 def train_once(
     params: Any,
+    configuration: Configuration,
     net: _engine.Net,
     features: NDArray[np.uint8],
     targets: Targets,
     order: NDArray[np.intp],
-    batch_size: int,
 ) -> float:
     """Train on rows once; return their mean loss."""
     first, last = rate_exponents(params)
-    steps = range(net.step, net.step - (-len(order) // batch_size))
+    steps = range(net.step, net.step - (-len(order) // configuration.batch_size))
     rates = [_rate_exponent(first, last, step) for step in steps]
-    return sum(train_steps(net, features, targets, order, rates)) / (1024 * len(order))
+    how = augmentation(params, configuration.input_shape)
+    return sum(train_steps(net, features, targets, order, rates, how=how)) / (1024 * len(order))
 
 
 def _rate_exponent(first: int, last: int, step: int) -> int:

@@ -14,11 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from pybinnet import _engine
+from pybinnet import _engine, _shapes
 from pybinnet._callbacks import EpochInfo
 from pybinnet._checkpoint import Header, Progress, append_progress, split_progress
+from pybinnet._images import augmentation
+from pybinnet._layers import has_convolutions, written
 from pybinnet._parameters import CHOICES, engine_method, n_epochs, rate_exponents
 from pybinnet._rows import Rows
+from pybinnet._shapes import Shape
 from pybinnet._targets import Targets, mean_loss, spreads_of
 
 CALIBRATION_ROWS = 8192  # training rows that measure the statistics before each deployment
@@ -29,7 +32,8 @@ class Configuration:
     """What a warm start keeps of the first fit."""
 
     seed: int
-    units: tuple[int, ...]
+    layers: tuple[_engine.Layer, ...]
+    input_shape: Shape | None  # of images
     method: dict[str, Any]  # the parameters that say how the net learns
     batch_size: int
     counts: NDArray[np.uint32]  # spreads of the outputs,
@@ -49,8 +53,16 @@ class Configuration:
         for name in ("dropout", "input_dropout"):  # they are rounded in it
             same = getattr(ours, name) == getattr(wanted, name)
             method[name] = asked.method[name] if same else getattr(ours, name) / 256
+        shape = None
+        if header.image is not None:
+            shape = _shapes.input_shape(header.n_features, header.image)
         spreads = spreads_of(header.scales)
-        return cls(header.seed, header.units, method, header.batch_size, *spreads)
+        return cls(header.seed, header.layers, shape, method, header.batch_size, *spreads)
+
+    @property
+    def units(self) -> tuple[int, ...]:
+        """Units or filters of each layer."""
+        return tuple(layer.units for layer in self.layers)
 
     def refuse_others(
         self, asked: Configuration, any_batch_size: bool, going_on: str, anew: str
@@ -59,8 +71,12 @@ class Configuration:
 
         `going_on` is what asks, and `anew` how to begin with another.
         """
+        images = has_convolutions(self.layers) or has_convolutions(asked.layers)
         for name, old, new in [
-            ("hidden_layer_sizes", self.units[:-1], asked.units[:-1]),
+            ("layers", written(self.layers[:-1]), written(asked.layers[:-1]))
+            if images
+            else ("hidden_layer_sizes", self.units[:-1], asked.units[:-1]),
+            ("input_shape", self.input_shape, asked.input_shape),
             (
                 "batch_size",
                 self.batch_size,
@@ -79,14 +95,22 @@ class Configuration:
         """A net with random weights."""
         return _engine.Net(
             n_features,
-            _engine.dense(*self.units),
+            self.layers,
             self.batch_size,
             self.seed,
             self.counts,
             engine_method(self.method),
             n_jobs=n_jobs,
             n_rows=self.n_rows,
+            image=self.image,
         )
+
+    @property
+    def image(self) -> tuple[int, int] | None:
+        """Height and width of images, for convolutions."""
+        if self.input_shape is None or not has_convolutions(self.layers):
+            return None
+        return self.input_shape[:2]
 
 
 @dataclass(frozen=True)
@@ -128,13 +152,20 @@ def train_steps(
     order: NDArray[np.intp],
     rates: Sequence[int],
     first: int = 0,
+    how: _engine.Augmentation | None = None,
 ) -> Iterator[int]:
-    """Divide rows evenly over steps, train from the `first` on, and give the loss of each."""
+    """Divide rows evenly over steps, train from the `first` on, and give the loss of each.
+
+    `how` images are varied depends on the net's seed and step, so that a fit can go on later.
+    """
     step = net.train_step if targets.ndim == 1 else net.train_step_targets
     n_rows, n_steps = len(order), len(rates)
     for i in range(first, n_steps):
         batch = order[i * n_rows // n_steps : (i + 1) * n_rows // n_steps]
-        yield step(features[batch], targets[batch], rates[i])
+        x = features[batch]
+        if how is not None:
+            x = _engine.augment(how, net.seed, net.step, x)
+        yield step(x, targets[batch], rates[i])
 
 
 class Training:
@@ -170,6 +201,7 @@ class Training:
         self.net = configuration.net(features.shape[1], params.n_jobs)
         self.n_epochs = n_epochs(params, self.n_steps)
         self.rates = rate_exponents(params)
+        self.augmentation = augmentation(params, configuration.input_shape)
         self.progress = Progress(self._fingerprint(data_hash))
         self.checkpoint = b""
         self.model = b""
@@ -178,6 +210,7 @@ class Training:
         """Of all that the rest of a fit depends on beside its checkpoint."""
         names = ("shuffle", "early_stopping", "validation_fraction", "n_iter_no_change", "tol")
         values = [self.n_epochs, *self.rates, *(getattr(self.params, name) for name in names)]
+        values.append(self.augmentation)
         return f"{data_hash}{zlib.crc32(repr(values).encode()):08x}"
 
     def start_from(self, checkpoint: bytes) -> None:
@@ -280,7 +313,9 @@ class Training:
         rates = [_engine.rate_exponent(*self.rates, first + i, total) for i in range(n_steps)]
         begun = self.net.step - done.first_step - first
         n_noted = begun
-        losses = train_steps(self.net, self.features, self.targets, order, rates, begun)
+        losses = train_steps(
+            self.net, self.features, self.targets, order, rates, begun, self.augmentation
+        )
         try:
             for loss in losses:
                 done.loss_sum += loss

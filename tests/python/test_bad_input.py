@@ -6,7 +6,14 @@ import scipy.sparse
 from golden_data import images, labels, numbers
 from sklearn.exceptions import NotFittedError
 
-from pybinnet import BinaryConnectClassifier, BinaryConnectRegressor, PiecewiseLinearEncoder
+from pybinnet import (
+    BinaryConnectClassifier,
+    BinaryConnectRegressor,
+    Conv2D,
+    Dense,
+    MaxPool2D,
+    PiecewiseLinearEncoder,
+)
 
 X = images(20, 2) / 2
 Y = np.arange(20) % 2
@@ -51,6 +58,16 @@ PARAMETERS = [
     ({"hidden_layer_sizes": iter((4, 4))}, TypeError, "is of type tuple_iterator; give a tuple"),
     ({"hidden_layer_sizes": {4: 4}}, TypeError, "is of type dict"),
     ({"hidden_layer_sizes": (4,) * 32}, ValueError, "at most 31 hidden layers"),
+    ({"layers": "dense"}, TypeError, "layers='dense' is of type str; give a list of Conv2D"),
+    ({"layers": [8]}, TypeError, "layers has 8, of type int; give Conv2D, MaxPool2D and Dense"),
+    ({"layers": [MaxPool2D()]}, ValueError, "a MaxPool2D must follow a Conv2D directly"),
+    ({"layers": [Dense(8), Conv2D(8, 3)]}, ValueError, "give all Conv2D before the first Dense"),
+    ({"layers": [], "activation": "sign"}, ValueError, "a hidden layer, and layers has none"),
+    ({"input_shape": (2,)}, TypeError, r"input_shape=\(2,\) is no shape of an image; give \(hei"),
+    ({"input_shape": (1, 2, 0)}, ValueError, r"input_shape=\(1, 2, 0\) is outside"),
+    ({"input_shape": (2, "a", 1)}, TypeError, r"input_shape=.* has 'a', of type str"),
+    ({"horizontal_flip": 1}, TypeError, "horizontal_flip=1 is of type int; give True or False"),
+    ({"random_crop": 128}, ValueError, "random_crop=128 is outside the allowed range, 0 to 127"),
     ({"weights": "decimal"}, ValueError, r"weights='decimal' is unknown.*'binary' or 'ternary'"),
     ({"weights": np.array(["binary"])}, ValueError, r"weights=array.* is unknown"),
     ({"binarization": "no"}, ValueError, "binarization='no' is unknown; use 'deterministic'"),

@@ -1,0 +1,95 @@
+"""Rows that are images: their shape, and how training varies them."""
+
+# SPDX-License-Identifier: BSD-3-Clause
+
+from __future__ import annotations
+
+import math
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+
+from pybinnet import _engine
+from pybinnet._shapes import Shape
+from pybinnet._validation import check_number
+
+_MAX_SIZE = 4095  # of a height or width, which files have in 12 bits
+MAX_CROP = 127
+
+
+def check_input_shape(shape: Any) -> None:
+    """Raise a TypeError or ValueError unless a parameter is the shape of an image, or None."""
+    if shape is None:
+        return
+    if not isinstance(shape, tuple | list | np.ndarray) or len(shape) != 3:
+        raise TypeError(
+            f"input_shape={shape!r} is no shape of an image; give (height, width, channels), such "
+            "as (28, 28, 1)"
+        )
+    for size, most in zip(shape, (_MAX_SIZE, _MAX_SIZE, _engine.MAX_FEATURES), strict=True):
+        check_number("input_shape", size, Integral, 1, most, whole=shape)
+    if math.prod(map(int, shape)) > _engine.MAX_FEATURES:
+        raise ValueError(
+            f"input_shape={shape!r} has more than the {_engine.MAX_FEATURES} numbers that a row may"
+        )
+
+
+def asked_shape(params: Any) -> Shape | None:
+    """The parameter `input_shape`, checked before."""
+    if params.input_shape is None:
+        return None
+    height, width, channels = map(int, params.input_shape)
+    return height, width, channels
+
+
+def found_shape(X: Any) -> Shape:
+    """The shape of the images in X; ValueError if one cannot tell."""
+    found = np.shape(X)
+    if len(found) not in (3, 4):
+        raise ValueError(
+            f"X has shape {found}, and layers has a Conv2D, which needs images: give X of shape "
+            "(n_samples, height, width, channels) or (n_samples, height, width), or input_shape"
+        )
+    shape = (*found[1:], 1)[:3]
+    check_input_shape(shape)
+    return shape
+
+
+def flattened(X: Any, shape: Shape) -> Any:
+    """Images as rows, in the order row, column, channel; ValueError if they have another shape."""
+    found = np.shape(X)
+    n_features = math.prod(shape)
+    if len(found) < 2:
+        return X  # scikit-learn says what is wrong with it
+    if found[1:] == (n_features,):
+        return X
+    if len(found) not in (3, 4) or (*found[1:], 1)[:3] != shape:
+        one = f" or (n_samples, {shape[0]}, {shape[1]})" if shape[2] == 1 else ""
+        raise ValueError(
+            f"X has shape {found}, and its images must be of input_shape {shape}: give X of shape "
+            f"(n_samples, {', '.join(map(str, shape))}){one}, or rows of {n_features} numbers"
+        )
+    return np.asarray(X).reshape(found[0], n_features)
+
+
+def check_augmentation(params: Any, shape: Shape | None) -> None:
+    """Raise a ValueError if images are to be varied where there are none, or not that much."""
+    if shape is None and (params.horizontal_flip or params.random_crop):
+        name = "horizontal_flip" if params.horizontal_flip else "random_crop"
+        raise ValueError(
+            f"{name}={getattr(params, name)!r} varies images, and rows are none: give layers with "
+            "a Conv2D, or input_shape"
+        )
+    if shape is not None and params.random_crop >= min(shape[:2]):
+        raise ValueError(
+            f"random_crop={params.random_crop!r} would move images of {shape[0]} x {shape[1]} out "
+            f"of sight; give less than {min(shape[:2])}"
+        )
+
+
+def augmentation(params: Any, shape: Shape | None) -> _engine.Augmentation | None:
+    """How training varies images; None if not at all."""
+    if shape is None or not (params.horizontal_flip or params.random_crop):
+        return None
+    return _engine.Augmentation(*shape, bool(params.horizontal_flip), int(params.random_crop))
