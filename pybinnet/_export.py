@@ -16,10 +16,12 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from pybinnet import _engine
+from pybinnet._base import BinaryConnectBase
 from pybinnet._classifier import BinaryConnectClassifier
 from pybinnet._files import replace
 from pybinnet._header import Exported, State, header
 from pybinnet._integer_ramps import INT32, MAX_FRACTION_BITS, IntegerRamps, integer_ramps
+from pybinnet._model_file import read_input_shape
 from pybinnet._parameters import CHOICES, engine_method, rate_exponents
 from pybinnet._regressor import BinaryConnectRegressor
 from pybinnet._validation import check_flag, check_number, numbers
@@ -147,8 +149,11 @@ def export_c(
     replace(path, header(exported).encode())
 
 
-def check_exportable(function: str, clf: Any, kind: type) -> None:
-    """Raise a TypeError or NotFittedError unless `clf` is a fitted estimator of this kind."""
+def check_exportable(function: str, clf: Any, kind: type[BinaryConnectBase]) -> None:
+    """Raise a TypeError or NotFittedError unless `clf` is a fitted estimator of this kind.
+
+    A ValueError if its network has convolutions.
+    """
     if not isinstance(clf, kind):
         wanted = "BinaryConnectClassifier"
         if kind is not BinaryConnectClassifier:
@@ -158,6 +163,11 @@ def check_exportable(function: str, clf: Any, kind: type) -> None:
             "best_estimator_, of a pipeline the estimator that is its last step"
         )
     check_is_fitted(clf)
+    if read_input_shape(clf.model_) is not None:
+        raise ValueError(
+            f"{function} takes fully connected networks, and this one has convolutions; C programs "
+            "open the file of save_model, by binnet_model_open"
+        )
 
 
 def _checked_name(name: Any) -> str:

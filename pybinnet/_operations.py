@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from pybinnet import _engine
 from pybinnet._classifier import BinaryConnectClassifier
 from pybinnet._engine import Method
+from pybinnet._layers import has_convolutions
 from pybinnet._parameters import CHOICES, engine_method
 from pybinnet._validation import check_choice, check_flag, check_number
 
@@ -198,6 +199,11 @@ def count_operations(
             )
         check_is_fitted(layer_sizes)
         configuration = layer_sizes._last_configuration()
+        if has_convolutions(configuration.layers):
+            raise ValueError(
+                "count_operations knows fully connected networks, and this classifier has "
+                "convolutions"
+            )
         n_features = int.from_bytes(layer_sizes.model_[24:28], "little")  # encoded ones
         batch_size, method = configuration.batch_size, engine_method(configuration.method)
         layer_sizes = (n_features, *configuration.units)

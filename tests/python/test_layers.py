@@ -27,7 +27,10 @@ from pybinnet import (
     _engine,
     _latent,
     _shapes,
+    count_operations,
     evaluate_latent,
+    export_c,
+    export_onnx,
     load_model,
     save_model,
 )
@@ -508,6 +511,16 @@ def test_appendices_that_do_not_fit(tmp_path, changed):
     path.write_bytes(append(found.model_, _values(found) | changed))
     with pytest.raises(ValueError, match=r"images\.binnet has an appendix that does not fit"):
         load_model(path)
+
+
+def test_exports_that_know_no_convolutions(tmp_path):
+    found = classifier().fit(X, Y)
+    for export in (export_c, export_onnx):
+        with pytest.raises(ValueError, match=f"{export.__name__} takes fully connected networks"):
+            export(found, tmp_path / "images.file")
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(ValueError, match="count_operations knows fully connected networks"):
+        count_operations(found)
 
 
 # Going on
