@@ -1,8 +1,9 @@
-"""MNIST and Fashion-MNIST: from the folder that BINNET_DATA names, else from openml.org."""
+"""MNIST, Fashion-MNIST, CIFAR-10: from the folder that BINNET_DATA names, else openml.org."""
 
 # SPDX-License-Identifier: BSD-3-Clause
 
 import gzip
+import lzma
 import os
 import zlib
 from importlib.util import find_spec
@@ -13,15 +14,22 @@ from sklearn.datasets import fetch_openml
 
 N_TRAIN, N_TEST = 60000, 10000
 SIDE = 28  # pixels
+CIFAR10_SHAPE = 32, 32, 3  # height, width, colours
+CIFAR10_BATCHES = 5  # of training images, of as many images as the test's
 OPENML_NAMES = {"mnist": "mnist_784", "fashion-mnist": "Fashion-MNIST"}
-NAMES = tuple(OPENML_NAMES)
+NAMES = tuple(OPENML_NAMES)  # of 28 x 28 grey pixels
 
 
 def load(name):
-    """Return X_train, y_train, X_test, y_test: uint8, 784 pixels a row, in the official order."""
-    if name not in NAMES:
-        raise ValueError(f"data set {name!r} is unknown; use one of {', '.join(NAMES)}")
+    """Return X_train, y_train, X_test, y_test: uint8, an image a row, in the official order.
+
+    A row is 784 pixels, of CIFAR-10 3072 numbers: height x width x (red, green, blue).
+    """
     root = os.environ.get("BINNET_DATA")
+    if name == "cifar10":
+        return _cifar10_from_folder(Path(root) / name) if root else _cifar10_from_openml()
+    if name not in NAMES:
+        raise ValueError(f"data set {name!r} is unknown; use one of {', '.join(NAMES)}, cifar10")
     return _from_folder(Path(root) / name) if root else _from_openml(name)
 
 
@@ -34,17 +42,56 @@ def _from_folder(folder):
     return tuple(arrays)
 
 
-def _read_idx(path, shape):
-    """Return the bytes of a gzip-compressed IDX file, which must have this shape."""
+def _cifar10_from_folder(folder):
+    train = [f"data_batch_{i + 1}" for i in range(CIFAR10_BATCHES)]
+    arrays = []
+    for prefix, batches in ("train", train), ("test", ["test_batch"]):
+        images = [_unpredicted(folder / f"{name}.images.xz") for name in batches]
+        arrays.append(np.concatenate(images))
+        arrays.append(
+            _read_idx(folder / f"{prefix}-labels-idx1-ubyte.gz", (len(batches) * N_TEST,))
+        )
+    return tuple(arrays)
+
+
+def _unpredicted(path):
+    """Return a file's images, a row each; it has what the pixels before do not foretell.
+
+    Its planes are green, red - green + 128 and blue - green + 128. A pixel is foretold from those
+    left of it, above, and above on the left: left + above - corner, but between left and above.
+    """
+    height, width, n_colours = CIFAR10_SHAPE
+    residuals = _read_idx(path, (N_TEST, height, width, n_colours), lzma.open)
+    residuals = residuals.reshape(n_colours, N_TEST, height, width)
+    # All images at once, a pixel after the other.
+    planes = np.ascontiguousarray(residuals.transpose(2, 3, 0, 1))
+    for y in range(height):
+        for x in range(width):
+            if y and x:
+                left, above = planes[y, x - 1].astype(np.int16), planes[y - 1, x]
+                foretold = left + above - planes[y - 1, x - 1]
+                low, high = np.minimum(left, above), np.maximum(left, above)
+                planes[y, x] += foretold.clip(low, high).astype(np.uint8)
+            elif x or y:
+                planes[y, x] += planes[y, x - 1] if x else planes[y - 1, x]
+            else:
+                planes[y, x] += np.uint8(128)
+    green, red, blue = planes.transpose(2, 3, 0, 1)
+    offset = green - np.uint8(128)
+    return np.stack([red + offset, green, blue + offset], axis=-1).reshape(N_TEST, -1)
+
+
+def _read_idx(path, shape, opened=gzip.open):
+    """Return the bytes of a compressed IDX file, which must have this shape."""
     try:
-        with gzip.open(path) as file:
+        with opened(path) as file:
             raw = file.read()
     except FileNotFoundError:
         raise FileNotFoundError(
             f"{path} is missing; BINNET_DATA must name the folder that has {path.parent.name}/"
             f"{path.name}. Unset it to download from openml.org instead"
         ) from None
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+    except (gzip.BadGzipFile, lzma.LZMAError, EOFError, zlib.error) as error:
         raise ValueError(f"{path} is damaged: {error}") from error
     # two zero bytes, 8 for unsigned bytes, the number of dimensions, then each of them big-endian
     header = bytes([0, 0, 8, len(shape)]) + np.array(shape, dtype=">u4").tobytes()
@@ -54,11 +101,25 @@ def _read_idx(path, shape):
 
 
 def _from_openml(name):
+    return _fetched(OPENML_NAMES[name], N_TRAIN, SIDE * SIDE)
+
+
+def _cifar10_from_openml():
+    height, width, n_colours = CIFAR10_SHAPE
+    n_train = CIFAR10_BATCHES * N_TEST
+    x_train, y_train, x_test, y_test = _fetched("CIFAR_10", n_train, height * width * n_colours)
+
+    def by_pixel(x):  # there all reds come first
+        images = x.reshape(-1, n_colours, height, width).transpose(0, 2, 3, 1)
+        return np.ascontiguousarray(images).reshape(x.shape)
+
+    return by_pixel(x_train), y_train, by_pixel(x_test), y_test
+
+
+def _fetched(name, n_train, n_columns):
     parser = "pandas" if find_spec("pandas") else "liac-arff"  # the second is slow
-    pixels, labels = fetch_openml(
-        OPENML_NAMES[name], version=1, as_frame=False, parser=parser, return_X_y=True
-    )
-    if pixels.shape != (N_TRAIN + N_TEST, SIDE * SIDE):
-        raise ValueError(f"openml.org sent {OPENML_NAMES[name]} of shape {pixels.shape}")
+    pixels, labels = fetch_openml(name, version=1, as_frame=False, parser=parser, return_X_y=True)
+    if pixels.shape != (n_train + N_TEST, n_columns):
+        raise ValueError(f"openml.org sent {name} of shape {pixels.shape}")
     pixels, labels = pixels.astype(np.uint8), labels.astype(np.uint8)
-    return pixels[:N_TRAIN], labels[:N_TRAIN], pixels[N_TRAIN:], labels[N_TRAIN:]
+    return pixels[:n_train], labels[:n_train], pixels[n_train:], labels[n_train:]
