@@ -4,11 +4,13 @@
 
 import argparse
 import json
+import multiprocessing
 import os
 import shlex
 import statistics
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -102,6 +104,24 @@ def compared(blocks, scale=1.0):
         }
         for name, values in blocks.items()
     ]
+
+
+# ---- Memory --------------------------------------------------------------------------------
+
+
+def in_own_process(function, *args):
+    """Return what a function returns in a new process, so that memory is its own."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(function, *args).result()
+
+
+def memory(name):
+    """Return this process's VmRSS (now) or VmHWM (the most so far) in bytes; only on Linux.
+
+    Not `ru_maxrss`: that of a new process begins with its parent's.
+    """
+    lines = Path("/proc/self/status").read_text("ascii").splitlines()
+    return next(1024 * int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
 
 
 # ---- Reports -------------------------------------------------------------------------------

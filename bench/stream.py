@@ -7,15 +7,13 @@ The rows are made block by block, so that memory is what learning takes.
 
 import argparse
 import json
-import multiprocessing
 import resource
 import shlex
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
-from common import add_outputs, check_outputs, integer, sizes, write_atomic
+from common import add_outputs, check_outputs, in_own_process, integer, sizes, write_atomic
 from sklearn.linear_model import SGDClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
@@ -123,8 +121,7 @@ def main():
     print(f"{'':32}{'error %':>9}{'rows/s':>10}{'MB':>6}{'MB later':>10}")
     rows = []
     for name in CONTENDERS:
-        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-            row = pool.submit(learn, name, options).result()
+        row = in_own_process(learn, name, options)
         rows.append(row)
         print(
             f"{name:32}{row['test_error_percent']:9.2f}{row['rows_per_second']:10.0f}"
