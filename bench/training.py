@@ -1,4 +1,4 @@
-"""Seconds per epoch of MNIST: pybinnet against PyTorch's BinaryConnect and MLPClassifier."""
+"""Seconds per epoch: pybinnet against PyTorch's BinaryConnect and MLPClassifier."""
 
 # SPDX-License-Identifier: BSD-3-Clause
 
@@ -16,14 +16,17 @@ from functools import partial
 from pathlib import Path
 
 import datasets
+import nets
 import numpy as np
 from common import (
     add_options,
     compared,
     facts,
+    in_own_process,
     installed,
     integer,
     measure,
+    memory,
     parse,
     save,
     show_facts,
@@ -39,6 +42,7 @@ from pybinnet._training import CALIBRATION_ROWS
 
 N_CLASSES = 10
 CHECKS = 4  # tests an epoch on the way to an accuracy
+MEMORY_STEPS, MEMORY_ROWS = 3, 1000  # of the trainers whose memory is measured
 GROUPS = {  # functions of the core; all others are element-wise
     "products (with packing and tables)": (
         "select_packed plain binnet_plain pack pack_by_column pack_by_summand pack_task "
@@ -50,9 +54,9 @@ GROUPS = {  # functions of the core; all others are element-wise
 
 def main():
     options = parse_options()
-    data = datasets.load("mnist")
-    layers = [data[0].shape[1], *options.hidden, N_CLASSES]
-    report = facts(options, layers) | {"batch_size": options.batch_size}
+    data = datasets.load(options.net)
+    layers = nets.chosen(options)
+    report = facts(options, nets.described(layers)) | {"batch_size": options.batch_size}
     show_facts(report)
     print(f"batch size: {options.batch_size}")
     with threadpool_limits(options.threads), warnings.catch_warnings():
@@ -78,13 +82,15 @@ def contenders(options, layers):
     for isa in _engine.supported_isas():
         if isa not in ("portable", _engine.isa_name()):
             makers[f"pybinnet, {isa}"] = partial(with_isa, isa, makers["pybinnet"])
+    images = isinstance(layers[0], tuple)
     if installed("torch"):
         import torch_binaryconnect
 
-        for optimizer in "Adam", "SGD":
+        for optimizer in ("Adam",) if images else ("Adam", "SGD"):
             name = f"torch BinaryConnect, {optimizer}"
             makers[name] = partial(torch_binaryconnect.Trainer, options, layers, optimizer)
-    makers["MLPClassifier, adam"] = partial(Mlp, options)
+    if not images:
+        makers["MLPClassifier, adam"] = partial(Mlp, options)
     return makers
 
 
@@ -106,9 +112,14 @@ class Binnet:
         self.n_steps = -(-len(x) // options.batch_size)  # of an epoch
         self.total = self.n_steps * options.epochs
         counts = np.bincount(y)
-        units = _engine.dense(*layers[1:])
         self.net = _engine.Net(
-            layers[0], units, options.batch_size, options.seed, counts, n_jobs=options.threads
+            nets.n_features(layers),
+            tuple(map(engine_layer, layers[1:])),
+            options.batch_size,
+            options.seed,
+            counts,
+            n_jobs=options.threads,
+            image=layers[0][:2] if isinstance(layers[0], tuple) else None,
         )
         self.seed = options.seed
 
@@ -129,6 +140,12 @@ class Binnet:
 
     def predict(self, x):
         return _engine.predict_scores(self.model, x).argmax(axis=1)
+
+
+def engine_layer(layer):
+    if isinstance(layer, nets.Conv):
+        return _engine.Layer(layer.filters, kernel_size=layer.kernel_size, pool=layer.pool)
+    return _engine.Layer(layer)
 
 
 class Mlp:
@@ -164,7 +181,32 @@ def per_epoch(options, makers, x, y):
     rows = compared(blocks, scale=-(-len(x) // options.batch_size))
     title = f"Seconds per epoch of {len(x)} rows, from the median of {options.blocks} blocks"
     show_rows(title, rows, "seconds")
+    for row in rows:
+        row["rows_per_second"] = len(x) / row["median"]
+    if sys.platform == "linux":
+        few = slice(max(MEMORY_ROWS, MEMORY_STEPS * options.batch_size))
+        for row in rows:
+            row |= in_own_process(memory_of_training, makers[row["name"]], x[few], y[few])
+    show_rates(rows)
     return title, rows
+
+
+def memory_of_training(make, x, y):
+    """Train a little in a process that has done nothing else but import its libraries."""
+    before = memory("VmRSS")
+    make(x, y).train(MEMORY_STEPS)
+    return {"memory_before_bytes": before, "peak_memory_bytes": memory("VmHWM")}
+
+
+def show_rates(rows):
+    width = max(len(row["name"]) for row in rows)
+    print(f"\n{'':<{width}}  {'rows/s':>9}  {'peak MB':>9}  {'to train':>9}")
+    for row in rows:
+        line = f"{row['name']:<{width}}  {row['rows_per_second']:>9.4g}"
+        if "peak_memory_bytes" in row:
+            peak, before = row["peak_memory_bytes"], row["memory_before_bytes"]
+            line += f"  {peak / 1e6:>9.0f}  {(peak - before) / 1e6:>9.0f}"
+        print(line)
 
 
 def to_accuracy(options, makers, x_train, y_train, x_test, y_test):
@@ -271,6 +313,7 @@ def parse_options():
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add_options(parser, seconds=2.5)
+    nets.add_option(parser)
     add = parser.add_argument
     add("--batch-size", type=integer(2, _engine.MAX_BATCH), default=128, help="rows of a step")
     add("--seed", type=integer(0, 2**31 - 1), default=0, help="of weights and row order")

@@ -1,0 +1,75 @@
+"""The nets that are measured: lists of the input, then one layer after the other.
+
+The input is a number of features, or the height, width and channels of an image. A number is a
+fully connected layer of so many units; the last is the output layer.
+"""
+
+# SPDX-License-Identifier: BSD-3-Clause
+
+from typing import NamedTuple
+
+import datasets
+import numpy as np
+
+
+class Conv(NamedTuple):
+    """A convolution with "same" padding; of each pool x pool sums the largest goes on."""
+
+    filters: int
+    kernel_size: int = 3
+    pool: int = 1
+
+
+# That of the BinaryConnect paper, section 3.3.
+CIFAR10 = [
+    datasets.CIFAR10_SHAPE,
+    *(Conv(128), Conv(128, pool=2)),
+    *(Conv(256), Conv(256, pool=2)),
+    *(Conv(512), Conv(512, pool=2)),
+    *(1024, 1024, 10),
+]
+
+
+def add_option(parser):
+    parser.add_argument(
+        "--net",
+        choices=("mnist", "cifar10"),
+        default="mnist",
+        help="mnist is fully connected, with --hidden units; cifar10 is the paper's convolutions",
+    )
+
+
+def chosen(options):
+    """Return the net that `add_option` is about; the data set has the same name."""
+    return CIFAR10 if options.net == "cifar10" else [datasets.SIDE**2, *options.hidden, 10]
+
+
+def n_features(layers):
+    return int(np.prod(layers[0]))
+
+
+def weight_shapes(layers):
+    """Return the shape of each layer's weights: units, inputs of one; filters with a kernel."""
+    shapes = []
+    shape = layers[0]
+    for layer in layers[1:]:
+        if isinstance(layer, Conv):
+            height, width, channels = shape
+            shapes.append((layer.filters, channels, layer.kernel_size, layer.kernel_size))
+            shape = height // layer.pool, width // layer.pool, layer.filters
+        else:
+            shapes.append((layer, int(np.prod(shape))))
+            shape = layer
+    return shapes
+
+
+def described(layers):
+    """Return the layers as the papers write them: numbers, and such as 128C3 and 128C3-MP2."""
+    return [_described(layer) for layer in layers]
+
+
+def _described(layer):
+    if isinstance(layer, Conv):
+        pool = f"-MP{layer.pool}" if layer.pool > 1 else ""
+        return f"{layer.filters}C{layer.kernel_size}{pool}"
+    return "x".join(map(str, layer)) if isinstance(layer, tuple) else layer
