@@ -9,6 +9,7 @@ import warnings
 from pathlib import Path
 
 import datasets
+import nets
 import numpy as np
 from common import (
     add_options,
@@ -25,63 +26,93 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 from threadpoolctl import threadpool_limits
 
+import pybinnet
 from pybinnet import BinaryConnectClassifier, _engine
 
-N_CLASSES = 10
-BATCHES = 1, 64, 10000
-TRAINED_ROWS = 2560  # the time does not depend on what a network knows
+BATCHES = {"mnist": (1, 64, 10000), "cifar10": (1, 64, 256)}
+TRAINED_ROWS = {"mnist": 2560, "cifar10": 256}  # the time does not depend on what a network knows
 
 
 def main():
     options = parse_options()
-    x_train, y_train, x_test, _ = datasets.load("mnist")
-    layers = [x_test.shape[1], *options.hidden, N_CLASSES]
-    report = facts(options, layers)
+    x_train, y_train, x_test, _ = datasets.load(options.net)
+    layers = nets.chosen(options)
+    few = slice(TRAINED_ROWS[options.net])
+    batches = BATCHES[options.net]
+    report = facts(options, nets.described(layers))
     show_facts(report)
     with threadpool_limits(options.threads), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        callables = contenders(options, layers, x_train[:TRAINED_ROWS], y_train[:TRAINED_ROWS])
-        panels = [batch(options, callables, x_test[:n]) for n in BATCHES]
-    report["batches"] = {n: rows for n, (_, rows) in zip(BATCHES, panels, strict=True)}
+        callables = contenders(options, layers, x_train[few], y_train[few])
+        panels = [batch(options, callables, x_test[:n]) for n in batches]
+    report["batches"] = {n: rows for n, (_, rows) in zip(batches, panels, strict=True)}
     save(options, report, panels, "microseconds per call")
 
 
 def contenders(options, layers, x, y):
     """Return what is called with rows, and whether it takes them as floats, by name."""
+    images = isinstance(layers[0], tuple)
+    if images:
+        net = {"layers": estimator_layers(layers), "input_shape": layers[0]}
+    else:
+        net = {"hidden_layer_sizes": options.hidden}
     ours = BinaryConnectClassifier(
-        options.hidden, activation=options.activation, max_iter=1, random_state=0
+        **net, activation=options.activation, max_iter=1, random_state=0
     ).fit(x, y)
-    theirs = MLPClassifier(options.hidden, max_iter=1, batch_size=128, random_state=0)
-    theirs.fit(floats(x), y)
     callables = {
         "pybinnet, predict_scores": (lambda x: _engine.predict_scores(ours.model_, x), False),
         "pybinnet, estimator": (ours.predict, False),
     }
-    # The weights of scikit-learn's for all the float networks.
-    weights = list(zip(theirs.coefs_, theirs.intercepts_, strict=True))
     if installed("torch"):
-        callables["torch float32"] = torch_network(options, weights), True
+        callables["torch float32"] = torch_network(options, layers), True
+    if images:
+        return callables
+    theirs = MLPClassifier(options.hidden, max_iter=1, batch_size=128, random_state=0)
+    theirs.fit(floats(x), y)
+    weights = list(zip(theirs.coefs_, theirs.intercepts_, strict=True))
     if installed("onnx", "onnxruntime"):
         for name, run in onnx_networks(options, weights, floats(x)).items():
             callables[f"onnxruntime {name}"] = run, True
     return callables | {"MLPClassifier": (theirs.predict, True)}
 
 
-def torch_network(options, weights):
+def estimator_layers(layers):
+    """Return the hidden layers of a net with convolutions, as the estimators take them."""
+    hidden = []
+    for layer in layers[1:-1]:
+        if isinstance(layer, nets.Conv):
+            hidden.append(pybinnet.Conv2D(layer.filters, layer.kernel_size))
+            hidden += [pybinnet.MaxPool2D(layer.pool)] if layer.pool > 1 else []
+        else:
+            hidden.append(pybinnet.Dense(layer))
+    return hidden
+
+
+def torch_network(options, layers):
+    """Return PyTorch's net with weights by chance, batch norm being part of them."""
     import torch
+    from torch.nn import Conv2d, Flatten, Linear, MaxPool2d, ReLU
 
     torch.set_num_threads(options.threads)
     modules = []
-    for coefficients, intercepts in weights:
-        linear = torch.nn.Linear(*coefficients.shape)
-        linear.weight.data = torch.from_numpy(np.ascontiguousarray(coefficients.T))
-        linear.bias.data = torch.from_numpy(intercepts)
-        modules += [linear, torch.nn.ReLU(inplace=True)]
+    for layer, (units, inputs, *kernel) in zip(layers[1:], nets.weight_shapes(layers), strict=True):
+        if kernel:
+            modules.append(Conv2d(inputs, units, kernel, padding="same"))
+            modules += [MaxPool2d(layer.pool)] if layer.pool > 1 else []
+        else:
+            modules += [Flatten(), Linear(inputs, units)]
+        modules.append(ReLU(inplace=True))
     network = torch.nn.Sequential(*modules[:-1]).eval()
+    shape = layers[0]
+    if isinstance(shape, tuple):  # channels last is faster here than the other order
+        network = network.to(memory_format=torch.channels_last)
 
     def run(x):
+        x = torch.from_numpy(x)
+        if isinstance(shape, tuple):
+            x = x.unflatten(1, shape).permute(0, 3, 1, 2)
         with torch.inference_mode():
-            return network(torch.from_numpy(x))
+            return network(x)
 
     return run
 
@@ -185,6 +216,7 @@ def parse_options():
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add_options(parser, seconds=0.5)
+    nets.add_option(parser)
     parser.add_argument(
         "--activation",
         choices=("relu", "sign"),
