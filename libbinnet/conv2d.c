@@ -223,7 +223,8 @@ static void error_line_task(void *context, uint32_t task, uint32_t worker) {
     const int32_t *sums = (int32_t *)(void *)scratch;
     binnet_lines_sums(&j->lines, b, (int32_t)(y + image->top) - (int32_t)(image->kernel - 1),
                       (int32_t)(x + image->left) - (int32_t)(image->kernel - 1), n_lines,
-                      n_columns, (int32_t *)(void *)scratch, scratch + line_sums(j));
+                      n_columns, (int32_t *)(void *)scratch, (size_t)n_lines * n_columns * width,
+                      scratch + line_sums(j));
     for (uint32_t c = 0; c < channels; c += width)
         for (uint32_t i = 0; i < n_lines; ++i) {
             const size_t first = ((size_t)b * image->height + y + i) * image->width + x;

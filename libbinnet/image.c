@@ -331,18 +331,21 @@ static void multiply_patches(const binnet_convolution *c, const binnet_tile *til
 void binnet_convolve(const binnet_convolution *c, const binnet_tile *tile, int32_t *pooled,
                      size_t panel_step, uint8_t *scratch) {
     const binnet_image *image = c->image;
+    const uint32_t pool = image->pool;
     const regions r = divide(c);
     int32_t *sums = (int32_t *)(void *)scratch;
     uint32_t run = 1;
     if (c->n_lines) {
         const uint32_t x = tile->first % image->out_width, line = tile->first / image->out_width;
+        const size_t n_rows = (size_t)tile->n * pool * pool;
         run = binnet_block(x, image->out_width, c->n_columns);
         binnet_lines_sums(
             &c->lines, line / image->out_height,
-            (int32_t)(line % image->out_height * image->pool * image->stride) -
-                (int32_t)image->top,
-            (int32_t)(x * image->pool * image->stride) - (int32_t)image->left,
-            tile->n / run * image->pool, run * image->pool, sums, scratch + r.patches);
+            (int32_t)(line % image->out_height * pool * image->stride) - (int32_t)image->top,
+            (int32_t)(x * pool * image->stride) - (int32_t)image->left, tile->n / run * pool,
+            run * pool, pool > 1 ? sums : pooled,
+            pool > 1 ? n_rows * c->gemm.kernels->panel_columns : panel_step, scratch + r.patches);
+        if (pool == 1) return;
     } else {
         multiply_patches(c, tile, sums, scratch, &r);
     }

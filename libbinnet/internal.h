@@ -299,6 +299,16 @@ typedef struct binnet_error_job {
     int8_t *delta; /* [n_rows][stride]: the result of `quantize` */
 } binnet_error_job;
 
+/* The largest of each of BINNET_UNIT_BLOCK columns of a pool's rows. */
+typedef struct binnet_pool_job {
+    const int32_t *sums; /* [pool], line_step apart, [pool], row_step apart, of columns */
+    size_t line_step, row_step;
+    uint32_t pool;
+    uint32_t n_units; /* of the columns, that have origins */
+    int32_t *pooled;
+    uint8_t *origins; /* the number of the first row that has it, or NULL */
+} binnet_pool_job;
+
 /* 64 bits of a row, where bytes stand in memory too: in a model file, for instance. */
 typedef uint64_t BINNET_MAY_ALIAS binnet_word;
 
@@ -377,12 +387,6 @@ struct binnet_kernels {
                             uint32_t n_columns, uint32_t depth);
     /* A product by packed bits, panels standing one after another. */
     void (*select)(const binnet_select *product);
-    /* Where rows have values in common, so that tables of these serve several: makes the tables of n
-     * values, table_size bytes for each group, and returns their total; adds what groups of packed
-     * bits choose from those that follow each row's first one. NULL: every row has its own. */
-    int32_t (*make_tables)(uint8_t *tables, const uint8_t *values, uint32_t n, int int8);
-    void (*add_tables)(const binnet_select *product, uint32_t first_group, uint32_t n_groups);
-    uint32_t table_size;
     /* out[n][b] = in[b][n], b < n_rows, n < n_columns. NULL: products walk columns instead. */
     void (*transpose)(int8_t *out, size_t out_stride, const int8_t *in, size_t in_stride,
                       uint32_t n_rows, uint32_t n_columns);
@@ -401,6 +405,15 @@ struct binnet_kernels {
     /* xnor_pack.c: all rows of a tile against the rows w, which it packs in `operand`. */
     void (*xnor_packed)(const binnet_kernels *kernels, const binnet_xnor *tile, const uint8_t *w,
                         size_t stride, uint8_t *operand);
+#if BINNET_CONVOLUTIONS
+    void (*pool)(const binnet_pool_job *job); /* of norm_inline.h */
+    /* Where rows have values in common, so that tables of these serve several: makes the tables of n
+     * values, table_size bytes for each group, and returns their total; adds what groups of packed
+     * bits choose from those that follow each row's first one. NULL: every row has its own. */
+    int32_t (*make_tables)(uint8_t *tables, const uint8_t *values, uint32_t n, int int8);
+    void (*add_tables)(const binnet_select *product, uint32_t first_group, uint32_t n_groups);
+    uint32_t table_size;
+#endif
 };
 
 /* What training needs besides: the loops of training_inline.h. */
@@ -639,9 +652,11 @@ void binnet_lines_tile(const binnet_lines *lines, uint32_t step, uint32_t *n_lin
                        uint32_t *n_columns);
 size_t binnet_lines_scratch(const binnet_lines *lines, uint32_t n_lines, uint32_t n_columns);
 void binnet_lines_pack(const binnet_lines *lines);
-/* Sums of the positions that reach from (y, x) on, to panels of [n_lines][n_columns] rows. */
+/* Sums of the positions that reach from (y, x) on, to panels of [n_lines][n_columns] rows, panel_step
+ * apart. */
 void binnet_lines_sums(const binnet_lines *lines, uint32_t image, int32_t y, int32_t x,
-                       uint32_t n_lines, uint32_t n_columns, int32_t *sums, uint8_t *scratch);
+                       uint32_t n_lines, uint32_t n_columns, int32_t *sums, size_t panel_step,
+                       uint8_t *scratch);
 
 /* Sums of all positions of images by filters: a product whose rows are patches. */
 typedef struct binnet_convolution {

@@ -292,6 +292,7 @@ AVX2 static void xnor(const binnet_xnor *t) {
 
 BINNET_DEFINE_BLOCK(AVX2, normalise, binnet_norm_job)
 BINNET_DEFINE_REACH(AVX2)
+BINNET_DEFINE_POOL(AVX2)
 
 const binnet_kernels binnet_kernels_avx2 = {
     .name = "avx2",
@@ -317,6 +318,9 @@ const binnet_kernels binnet_kernels_avx2 = {
     .xnor_packed = binnet_xnor_packed,
     .normalise = normalise,
     .reach = reach,
+#if BINNET_CONVOLUTIONS
+    .pool = pool,
+#endif
 };
 #else
 typedef int binnet_no_avx2; /* ISO C wants a declaration in every file */

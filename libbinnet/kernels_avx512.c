@@ -539,6 +539,7 @@ AVX512 static void normalise(const binnet_norm_job *job, uint32_t n) {
 }
 
 BINNET_DEFINE_REACH(AVX512)
+BINNET_DEFINE_POOL(AVX512)
 
 const binnet_kernels binnet_kernels_avx512 = {
     .name = "avx512",
@@ -557,9 +558,6 @@ const binnet_kernels binnet_kernels_avx512 = {
     .pack_by_column = pack_by_column,
     .pack_by_summand = pack_by_summand,
     .select = select_packed,
-    .table_size = TABLE_BYTES,
-    .make_tables = table_values,
-    .add_tables = add_tables,
     .transpose = transpose,
     .draw_bits = draw_bits,
     .xnor_row = xnor_row,
@@ -567,6 +565,12 @@ const binnet_kernels binnet_kernels_avx512 = {
     .xnor_packed = binnet_xnor_packed,
     .normalise = normalise,
     .reach = reach,
+#if BINNET_CONVOLUTIONS
+    .pool = pool,
+    .table_size = TABLE_BYTES,
+    .make_tables = table_values,
+    .add_tables = add_tables,
+#endif
 };
 #else
 typedef int binnet_no_avx512; /* ISO C wants a declaration in every file */

@@ -274,6 +274,7 @@ static void xnor_row(const binnet_xnor *t) {
 
 BINNET_DEFINE_BLOCK(, normalise, binnet_norm_job)
 BINNET_DEFINE_REACH()
+BINNET_DEFINE_POOL()
 
 const binnet_kernels binnet_kernels_neon = {
     .name = "neon",
@@ -296,6 +297,9 @@ const binnet_kernels binnet_kernels_neon = {
     .xnor_row = xnor_row,
     .normalise = normalise,
     .reach = reach,
+#if BINNET_CONVOLUTIONS
+    .pool = pool,
+#endif
 };
 #else
 typedef int binnet_no_neon; /* ISO C wants a declaration in every file */

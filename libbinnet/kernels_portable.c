@@ -188,6 +188,7 @@ static void xnor_row(const binnet_xnor *t) {
 
 BINNET_DEFINE_UNITS(normalise, binnet_norm_job)
 BINNET_DEFINE_REACH()
+BINNET_DEFINE_POOL()
 
 /* Nothing is packed: on a microcontroller that would be RAM. */
 const binnet_kernels binnet_kernels_portable = {
@@ -200,6 +201,9 @@ const binnet_kernels binnet_kernels_portable = {
     .xnor_row = xnor_row,
     .normalise = normalise,
     .reach = reach,
+#if BINNET_CONVOLUTIONS
+    .pool = pool,
+#endif
 };
 
 #if defined(__clang__) && defined(__x86_64__)

@@ -116,9 +116,8 @@ static void make_tables(const binnet_lines *l, uint32_t image, int32_t y, int32_
 
 /* Minus the total of what each position reaches, as sums to begin with. */
 static void start_sums(const binnet_lines *l, const int32_t *totals, uint32_t n_lines,
-                       uint32_t n_columns, int32_t *sums) {
+                       uint32_t n_columns, int32_t *sums, size_t panel_step) {
     const uint32_t width = l->gemm->kernels->panel_columns, line = reach(l, n_columns);
-    const size_t panel_step = (size_t)n_lines * n_columns * width;
     for (uint32_t y = 0; y < n_lines; ++y)
         for (uint32_t x = 0; x < n_columns; ++x, sums += width) {
             const int32_t *first = totals + (y * line + x) * (size_t)l->stride;
@@ -132,7 +131,8 @@ static void start_sums(const binnet_lines *l, const int32_t *totals, uint32_t n_
 }
 
 void binnet_lines_sums(const binnet_lines *l, uint32_t image, int32_t y, int32_t x,
-                       uint32_t n_lines, uint32_t n_columns, int32_t *sums, uint8_t *scratch) {
+                       uint32_t n_lines, uint32_t n_columns, int32_t *sums, size_t panel_step,
+                       uint8_t *scratch) {
     const binnet_gemm *g = l->gemm;
     const binnet_kernels *k = g->kernels;
     const regions r = divide(l, n_lines, n_columns);
@@ -140,9 +140,9 @@ void binnet_lines_sums(const binnet_lines *l, uint32_t image, int32_t y, int32_t
     const size_t pixel = (size_t)groups_of(l) * k->table_size;
     int32_t *totals = (int32_t *)(void *)(scratch + r.totals);
     make_tables(l, image, y, x, reach(l, n_lines), line, scratch, totals, scratch + r.values);
-    start_sums(l, totals, n_lines, n_columns, sums);
+    start_sums(l, totals, n_lines, n_columns, sums, panel_step);
     binnet_select s = {.row_step = k->panel_columns,
-                       .panel_step = (size_t)n_lines * n_columns * k->panel_columns,
+                       .panel_step = panel_step,
                        .int8 = g->int8,
                        .signs = !g->high,
                        .n_rows = n_columns,

@@ -101,6 +101,37 @@ BINNET_INLINE void binnet_inline_reach(uint8_t *restrict reached, const int32_t 
         for (uint32_t u = 0; u < n; ++u) binnet_inline_##name(job, u, 1);                          \
     }
 
+/* Whole blocks of units, of a pool's rows of sums, line by line. */
+BINNET_INLINE void binnet_inline_pool(const binnet_pool_job *job) {
+    const int32_t *row = job->sums;
+    int32_t most[BINNET_UNIT_BLOCK], origin[BINNET_UNIT_BLOCK];
+    for (uint32_t u = 0; u < BINNET_UNIT_BLOCK; ++u) {
+        most[u] = row[u];
+        origin[u] = 0;
+    }
+    for (uint32_t i = 0, number = 0; i < job->pool; ++i) {
+        row = job->sums + i * job->line_step;
+        for (uint32_t j = 0; j < job->pool; ++j, ++number, row += job->row_step)
+            for (uint32_t u = 0; u < BINNET_UNIT_BLOCK; ++u) {
+                const int32_t more = -(row[u] > most[u]);
+                most[u] = (row[u] & more) | (most[u] & ~more);
+                origin[u] = ((int32_t)number & more) | (origin[u] & ~more);
+            }
+    }
+    memcpy(job->pooled, most, sizeof most);
+    if (!job->origins) return;
+    uint8_t bytes[BINNET_UNIT_BLOCK];
+    for (uint32_t u = 0; u < BINNET_UNIT_BLOCK; ++u) bytes[u] = (uint8_t)origin[u];
+    memcpy(job->origins, bytes, job->n_units);
+}
+
+#if BINNET_CONVOLUTIONS
+#define BINNET_DEFINE_POOL(target)                                                                 \
+    target static void pool(const binnet_pool_job *job) { binnet_inline_pool(job); }
+#else
+#define BINNET_DEFINE_POOL(target)
+#endif
+
 #define BINNET_DEFINE_REACH(target)                                                                \
     target static void reach(uint8_t *reached, const int32_t *z, const int32_t *thresholds,        \
                              uint32_t n) {                                                         \

@@ -3,38 +3,22 @@
 #include "internal.h"
 
 #if BINNET_CONVOLUTIONS
-/* The largest of pool · pool rows, line by line, side by side; and the number of the first that has
- * it. */
-static void largest(const int32_t *sums, size_t row_step, size_t line_step, uint32_t pool,
-                    uint32_t n, int32_t *pooled, uint8_t *origins) {
-    int32_t most[BINNET_UNIT_BLOCK], origin[BINNET_UNIT_BLOCK] = {0};
-    for (uint32_t u = 0; u < BINNET_UNIT_BLOCK; ++u) most[u] = sums[u];
-    for (uint32_t i = 1; i < pool * pool; ++i) {
-        const int32_t *row = sums + i / pool * line_step + i % pool * row_step;
-        for (uint32_t u = 0; u < BINNET_UNIT_BLOCK; ++u) {
-            const int32_t more = -(row[u] > most[u]);
-            most[u] = (row[u] & more) | (most[u] & ~more);
-            origin[u] = ((int32_t)i & more) | (origin[u] & ~more);
-        }
-    }
-    memcpy(pooled, most, sizeof most);
-    for (uint32_t u = 0; origins && u < n; ++u) origins[u] = (uint8_t)origin[u];
-}
-
 void binnet_pool(const binnet_convolution *c, const int32_t *sums, uint32_t n, uint32_t run,
                  int32_t *pooled, size_t panel_step, uint8_t *origins) {
     const uint32_t width = c->gemm.kernels->panel_columns, n_columns = c->gemm.n_columns;
     const uint32_t pool = c->image->pool;
-    const size_t line_step = (size_t)run * pool * width;
+    binnet_pool_job job = {
+        .line_step = (size_t)run * pool * width, .row_step = width, .pool = pool};
     for (uint32_t column = 0; column < n_columns; column += width) {
-        for (uint32_t i = 0; i < n; ++i) {
-            const int32_t *row = sums + i / run * pool * line_step + i % run * pool * width;
-            for (uint32_t u = 0; u < width && column + u < n_columns; u += BINNET_UNIT_BLOCK)
-                largest(row + u, width, line_step, pool,
-                        binnet_block(column + u, n_columns, BINNET_UNIT_BLOCK),
-                        pooled + (size_t)i * width + u,
-                        origins ? origins + i * c->origin_stride + column + u : NULL);
-        }
+        for (uint32_t i = 0; i < n; ++i)
+            for (uint32_t u = column; u < column + width && u < n_columns; u += BINNET_UNIT_BLOCK) {
+                job.sums = sums + i / run * pool * job.line_step + i % run * pool * width +
+                           (u - column);
+                job.pooled = pooled + (size_t)i * width + (u - column);
+                job.n_units = binnet_block(u, n_columns, BINNET_UNIT_BLOCK);
+                if (origins) job.origins = origins + i * c->origin_stride + u;
+                c->gemm.kernels->pool(&job);
+            }
         sums += (size_t)n * pool * pool * width;
         pooled += panel_step;
     }
