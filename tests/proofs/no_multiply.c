@@ -193,6 +193,13 @@ static void multiply_bits(void) {
             BINNET_OK);
 }
 
+/* Images of either set are moved alike: by how much is no data, but an index. */
+static void vary_images(void) {
+    static uint8_t out[BATCH * 60];
+    const binnet_augmentation how = {4, 5, 3, 1, 2};
+    require(binnet_augment(&how, 7, 1, x, BATCH, out) == BINNET_OK);
+}
+
 int main(void) {
     for (data_set = 0; data_set < 2; ++data_set) {
         make_data();
@@ -213,6 +220,7 @@ int main(void) {
             train(&method);
         }
         multiply_bits();
+        vary_images();
     }
     for (uint32_t i = 0; i < N_NOTES; ++i)
         if (notes[i].site)
