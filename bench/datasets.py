@@ -1,4 +1,7 @@
-"""MNIST, Fashion-MNIST, CIFAR-10: from the folder that BINNET_DATA names, else openml.org."""
+"""MNIST, Fashion-MNIST, CIFAR-10: from the folder that BINNET_DATA names, else openml.org.
+
+SVHN only from the folder, which then has svhn/ with the two published files.
+"""
 
 # SPDX-License-Identifier: BSD-3-Clause
 
@@ -10,11 +13,14 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+from scipy.io import loadmat
+from scipy.io.matlab import MatReadError
 from sklearn.datasets import fetch_openml
 
 N_TRAIN, N_TEST = 60000, 10000
 SIDE = 28  # pixels
 CIFAR10_SHAPE = 32, 32, 3  # height, width, colours
+SVHN_ROWS = {"train": 73257, "test": 26032}
 CIFAR10_BATCHES = 5  # of training images, of as many images as the test's
 OPENML_NAMES = {"mnist": "mnist_784", "fashion-mnist": "Fashion-MNIST"}
 NAMES = tuple(OPENML_NAMES)  # of 28 x 28 grey pixels
@@ -23,13 +29,16 @@ NAMES = tuple(OPENML_NAMES)  # of 28 x 28 grey pixels
 def load(name):
     """Return X_train, y_train, X_test, y_test: uint8, an image a row, in the official order.
 
-    A row is 784 pixels, of CIFAR-10 3072 numbers: height x width x (red, green, blue).
+    A row is 784 pixels, of CIFAR-10 and SVHN 3072 numbers: height x width x (red, green, blue).
     """
     root = os.environ.get("BINNET_DATA")
     if name == "cifar10":
         return _cifar10_from_folder(Path(root) / name) if root else _cifar10_from_openml()
+    if name == "svhn":
+        return _svhn(root)
     if name not in NAMES:
-        raise ValueError(f"data set {name!r} is unknown; use one of {', '.join(NAMES)}, cifar10")
+        known = ", ".join((*NAMES, "cifar10", "svhn"))
+        raise ValueError(f"data set {name!r} is unknown; use one of {known}")
     return _from_folder(Path(root) / name) if root else _from_openml(name)
 
 
@@ -79,6 +88,29 @@ def _unpredicted(path):
     green, red, blue = planes.transpose(2, 3, 0, 1)
     offset = green - np.uint8(128)
     return np.stack([red + offset, green, blue + offset], axis=-1).reshape(N_TEST, -1)
+
+
+def _svhn(root):
+    """Return digits of house numbers, cut out: the published files, whose label of 0 is 10."""
+    arrays = []
+    for name, n_rows in SVHN_ROWS.items():
+        file = f"svhn/{name}_32x32.mat"
+        path = Path(root or "", file)
+        if root is None or not path.exists():
+            raise FileNotFoundError(
+                f"{file} is missing; get it from http://ufldl.stanford.edu/housenumbers/ and let "
+                "BINNET_DATA name the folder that has svhn/"
+            )
+        try:
+            mat = loadmat(path)
+            images, labels = mat["X"], mat["y"]
+        except (MatReadError, KeyError, TypeError, ValueError, OSError, zlib.error) as error:
+            raise ValueError(f"{path} is damaged: {error}") from error
+        if (images.shape, labels.shape) != ((*CIFAR10_SHAPE, n_rows), (n_rows, 1)):
+            raise ValueError(f"{path} has images of shape {images.shape}, not of {n_rows} digits")
+        arrays.append(np.ascontiguousarray(np.moveaxis(images, 3, 0)).reshape(n_rows, -1))
+        arrays.append((labels[:, 0] % 10).astype(np.uint8))
+    return tuple(arrays)
 
 
 def _read_idx(path, shape, opened=gzip.open):

@@ -1,4 +1,4 @@
-"""bench/datasets.py: CIFAR-10 from the files of a folder."""
+"""bench/datasets.py: CIFAR-10 and SVHN from the files of a folder."""
 
 # SPDX-License-Identifier: BSD-3-Clause
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.io import savemat
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
 
@@ -79,6 +80,36 @@ def test_damaged_and_missing_files(folder):
     path.unlink()
     with pytest.raises(FileNotFoundError, match=r"cifar10/data_batch_2.images.xz. Unset it"):
         datasets.load("cifar10")
+
+
+def test_svhn(tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets, "SVHN_ROWS", {"train": 4, "test": 2})
+    monkeypatch.setenv("BINNET_DATA", str(tmp_path))
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (6, *datasets.CIFAR10_SHAPE), dtype=np.uint8)
+    labels = np.array([[10], [1], [9], [10], [2], [10]], dtype=np.uint8)
+    with pytest.raises(FileNotFoundError, match=r"train_32x32.mat is missing; get it from http"):
+        datasets.load("svhn")
+    (tmp_path / "svhn").mkdir()
+    for name, some in ("train", slice(4)), ("test", slice(4, 6)):
+        mat = {"X": images[some].transpose(1, 2, 3, 0), "y": labels[some]}
+        savemat(tmp_path / "svhn" / f"{name}_32x32.mat", mat, do_compression=True)
+    x_train, y_train, x_test, y_test = datasets.load("svhn")
+    np.testing.assert_array_equal(np.concatenate([x_train, x_test]), images.reshape(6, -1))
+    assert (y_train.tolist(), y_test.tolist()) == ([0, 1, 9, 0], [2, 0])
+
+    path = tmp_path / "svhn" / "test_32x32.mat"
+    whole = path.read_bytes()
+    for damaged in whole[:-20], b"", b"no mat file" * 100:
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"test_32x32.mat is damaged"):
+            datasets.load("svhn")
+    path.write_bytes((tmp_path / "svhn" / "train_32x32.mat").read_bytes())
+    with pytest.raises(ValueError, match=r"has images of shape \(32, 32, 3, 4\), not of 2 digits"):
+        datasets.load("svhn")
+    monkeypatch.delenv("BINNET_DATA")
+    with pytest.raises(FileNotFoundError, match="let BINNET_DATA name the folder"):
+        datasets.load("svhn")
 
 
 def test_unknown_name():
