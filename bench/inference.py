@@ -26,7 +26,6 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 from threadpoolctl import threadpool_limits
 
-import pybinnet
 from pybinnet import BinaryConnectClassifier, _engine
 
 BATCHES = {"mnist": (1, 64, 10000), "cifar10": (1, 64, 256)}
@@ -53,7 +52,7 @@ def contenders(options, layers, x, y):
     """Return what is called with rows, and whether it takes them as floats, by name."""
     images = isinstance(layers[0], tuple)
     if images:
-        net = {"layers": estimator_layers(layers), "input_shape": layers[0]}
+        net = {"layers": nets.estimator_layers(layers), "input_shape": layers[0]}
     else:
         net = {"hidden_layer_sizes": options.hidden}
     ours = BinaryConnectClassifier(
@@ -74,18 +73,6 @@ def contenders(options, layers, x, y):
         for name, run in onnx_networks(options, weights, floats(x)).items():
             callables[f"onnxruntime {name}"] = run, True
     return callables | {"MLPClassifier": (theirs.predict, True)}
-
-
-def estimator_layers(layers):
-    """Return the hidden layers of a net with convolutions, as the estimators take them."""
-    hidden = []
-    for layer in layers[1:-1]:
-        if isinstance(layer, nets.Conv):
-            hidden.append(pybinnet.Conv2D(layer.filters, layer.kernel_size))
-            hidden += [pybinnet.MaxPool2D(layer.pool)] if layer.pool > 1 else []
-        else:
-            hidden.append(pybinnet.Dense(layer))
-    return hidden
 
 
 def torch_network(options, layers):

@@ -6,10 +6,13 @@ fully connected layer of so many units; the last is the output layer.
 
 # SPDX-License-Identifier: BSD-3-Clause
 
+from math import prod
 from typing import NamedTuple
 
 import datasets
 import numpy as np
+
+from pybinnet import Conv2D, Dense, MaxPool2D
 
 
 class Conv(NamedTuple):
@@ -20,14 +23,18 @@ class Conv(NamedTuple):
     pool: int = 1
 
 
-# That of the BinaryConnect paper, section 3.3.
-CIFAR10 = [
-    datasets.CIFAR10_SHAPE,
-    *(Conv(128), Conv(128, pool=2)),
-    *(Conv(256), Conv(256, pool=2)),
-    *(Conv(512), Conv(512, pool=2)),
-    *(1024, 1024, 10),
-]
+def _pairs(maps, units):
+    """Two convolutions of each number of maps, then two layers of units."""
+    pairs = [layer for n in maps for layer in (Conv(n), Conv(n, pool=2))]
+    return (datasets.CIFAR10_SHAPE, *pairs, units, units, 10)
+
+
+# Those of the BinaryConnect paper, section 3,
+CIFAR10 = _pairs((128, 256, 512), 1024)
+SVHN = _pairs((64, 128, 256), 1024)
+# and two that train in less time.
+CIFAR10_SMALL = _pairs((64, 128, 256), 512)
+MNIST_CNN = ((datasets.SIDE, datasets.SIDE, 1), Conv(32, 5, pool=2), Conv(64, 5, pool=2), 256, 10)
 
 
 def add_option(parser):
@@ -61,6 +68,30 @@ def weight_shapes(layers):
             shapes.append((layer, int(np.prod(shape))))
             shape = layer
     return shapes
+
+
+def n_products(layers):
+    """Return the products of one row in all layers."""
+    total, positions = 0, prod(layers[0][:2]) if isinstance(layers[0], tuple) else 1
+    for layer, shape in zip(layers[1:], weight_shapes(layers), strict=True):
+        if isinstance(layer, Conv):
+            total += positions * prod(shape)
+            positions //= layer.pool**2
+        else:
+            total += prod(shape)
+    return total
+
+
+def estimator_layers(layers):
+    """Return the hidden layers of a net with convolutions, as the estimators take them."""
+    hidden = []
+    for layer in layers[1:-1]:
+        if isinstance(layer, Conv):
+            hidden.append(Conv2D(layer.filters, layer.kernel_size))
+            hidden += [MaxPool2D(layer.pool)] if layer.pool > 1 else []
+        else:
+            hidden.append(Dense(layer))
+    return hidden
 
 
 def described(layers):

@@ -1,4 +1,4 @@
-"""The MNIST tables and figures of the three papers, from one command that can be stopped.
+"""The tables and figures of the three papers, from one command that can be stopped.
 
 After every epoch a run's history and checkpoint are written to the --state folder; the same command
 goes on from there, after kill -9 too, to the same bits. Commands that run side by side share the
@@ -25,6 +25,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import datasets
+import nets
 import numpy as np
 from common import (
     compared,
@@ -36,19 +37,21 @@ from common import (
     show_rows,
     write_atomic,
 )
-from rows import PAPERS_ONLY, ROWS, SOURCES, Row, slug
+from rows import SOURCES, TABLES, ImageRow, Row, slug
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 import pybinnet
 from pybinnet import BinaryConnectClassifier, _engine, cpu_info, xnor_matmul
 from pybinnet._engine import Method
+from pybinnet._images import asked_shape
 from pybinnet._latent import latent_scores
-from pybinnet._parameters import CHOICES, method_parameters
+from pybinnet._parameters import CHOICES, hidden_layers, method_parameters
 from pybinnet._rows import Rows
 from pybinnet._training import CALIBRATION_ROWS, Configuration, Training
 
-LATENT_EVERY = 10  # epochs: that test is floating-point, and slow
+LATENT_EVERY = 10  # epochs: that test is floating-point, and slow; of slow rows there is none,
+TEST_EVERY = 5  # and one of the deployed bits
 LAYERS = (784, 1024, 1024, 1024, 10)  # of the papers' count of multiplications,
 BATCH_SIZE = 200  # and their batch
 XNOR_SIZE = 8192
@@ -144,9 +147,12 @@ class StateError(Exception):
 
 def plan(options):
     """All runs in the order in which they are trained: a first seed of each row, then the next."""
-    rows = [row for row in ROWS if row.slug in options.only]
+    rows = [row for row in TABLES[options.dataset].rows if row.slug in options.only]
     if options.epochs:
         rows = [replace(row, epochs=options.epochs) for row in rows]
+    if options.rates:
+        first, last = options.rates
+        rows = [replace(row, first=first, last=last) for row in rows]
     return [
         Run(row, seed, state_path(options.state, options.dataset, row, seed))
         for seed in options.seeds
@@ -159,7 +165,7 @@ def state_path(folder, dataset, row, seed):
 
     The row's name and the papers' figures may change without training anew.
     """
-    settings = asdict(row) | {"dataset": dataset, "seed": seed, "rule": rule(row.method)}
+    settings = asdict(row) | {"dataset": dataset, "seed": seed, "rule": rule(row.method, row.slow)}
     del settings["name"], settings["paper"]
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
     words = [
@@ -171,20 +177,27 @@ def state_path(folder, dataset, row, seed):
 
 
 @cache
-def rule(method):
-    """A hash of a small training by this method and of its test.
+def rule(method, images):
+    """A hash of a small training by this method, of images or not, and of its test.
 
     It changes when the learning rule does, or how errors are measured.
     """
     x = (np.arange(64 * 16) * 37 % 256).astype(np.uint8).reshape(64, 16)
     y = (np.arange(64) % 4).astype(np.uint16)
-    row = Row("", method=method, hidden=(16, 8), epochs=2, batch_size=8)
+    settings = {"method": method, "epochs": 2, "batch_size": 8}
+    if images:
+        net = ((4, 4, 1), nets.Conv(8), nets.Conv(8, pool=2), 8, 4)
+        row = ImageRow("", **settings, net=net, flip=True, crop=1)
+    else:
+        row = Row("", **settings, hidden=(16, 8))
     training = new_training(row, 1, x, y, n_jobs=1)
     for _ in range(row.epochs):
         training.epoch()
     checkpoint = training.net.checkpoint()
-    latent = latent_scores(checkpoint, x, training.calibration_rows()).argmax(axis=1)
-    parts = checkpoint, training.deploy(), latent.tobytes(), str(CALIBRATION_ROWS).encode()
+    parts = [checkpoint, training.deploy(), str(CALIBRATION_ROWS).encode()]
+    if not row.slow:
+        latent = latent_scores(checkpoint, x, training.calibration_rows()).argmax(axis=1)
+        parts.insert(2, latent.tobytes())
     return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
@@ -236,6 +249,7 @@ def new_training(row, seed, x, y, n_jobs):
     """
     params = BinaryConnectClassifier(
         row.hidden,
+        **row.images(),
         **parameters(row.method),
         batch_size=row.batch_size,
         learning_rate_init=2.0**-row.first,
@@ -248,8 +262,8 @@ def new_training(row, seed, x, y, n_jobs):
     net_seed = int(np.random.RandomState(seed).randint(np.iinfo(np.int32).max))
     configuration = Configuration(
         net_seed,
-        _engine.dense(*row.hidden, len(counts)),
-        None,
+        (*hidden_layers(params), *_engine.dense(len(counts))),
+        asked_shape(params),
         method_parameters(params),
         row.batch_size,
         counts,
@@ -274,6 +288,7 @@ def train(run, data, n_jobs, after_epoch=lambda state: None):
     state, checkpoint = _read(run)
     if state.setdefault("data_sha256", data.sha256) != data.sha256:
         raise StateError(f"{run.path} was trained on other data; use another --state")
+    state.setdefault("n_rows", len(data.y_train))
     done = len(state["history"])
     if done == run.row.epochs:
         return state
@@ -292,11 +307,8 @@ def train(run, data, n_jobs, after_epoch=lambda state: None):
             "loss": training.progress.losses[-1],
             "seconds": seconds,
         }
-        last = epoch + 1 == run.row.epochs
-        state["history"].append(
-            result
-            | test(training, checkpoint, data, n_jobs, last or not (epoch + 1) % LATENT_EVERY)
-        )
+        due = tests_due(run.row, epoch + 1)
+        state["history"].append(result | test(training, checkpoint, data, n_jobs, *due))
         state["checkpoint_sha256"] = hashlib.sha256(checkpoint).hexdigest()
         write_atomic(run.path, json.dumps(state).encode() + b"\n" + checkpoint)
         after_epoch(state)
@@ -310,11 +322,21 @@ def session(first_epoch, n_jobs):
     return {"first_epoch": first_epoch, **info}
 
 
-def test(training, checkpoint, data, n_jobs, latent):
-    """Test error of the deployed bits, and of the latent weights or None."""
+def tests_due(row, epoch):
+    """Whether to test the deployed bits, and the latent weights, after an epoch."""
+    last = epoch == row.epochs
+    if row.slow:
+        return last or epoch % TEST_EVERY == 0, False
+    return True, last or epoch % LATENT_EVERY == 0
+
+
+def test(training, checkpoint, data, n_jobs, deployed, latent):
+    """Test errors of the deployed bits and of the latent weights, None where there is no test."""
     start = time.perf_counter()
-    scores = _engine.predict_scores(training.deploy(), data.x_test)
-    errors = {"test_error_percent": error_percent(scores, data), "latent_error_percent": None}
+    errors = {"test_error_percent": None, "latent_error_percent": None}
+    if deployed:
+        scores = _engine.predict_scores(training.deploy(), data.x_test)
+        errors["test_error_percent"] = error_percent(scores, data)
     if latent:
         with threadpool_limits(_engine.n_threads(n_jobs), user_api="blas"):
             scores = latent_scores(checkpoint, data.x_test, training.calibration_rows())
@@ -338,16 +360,12 @@ def train_all(runs, data, options):
 
     def show(run, state):
         states[run] = state
-        error = state["history"][-1]["test_error_percent"]
         bar.n = sum(len(state["history"]) for state in states.values())
         left = tqdm.format_interval(seconds_left(states))
-        bar.set_postfix_str(f"{left} left, {run.name}: {error:.2f} %")  # also draws it
-        latent = state["history"][-1]["latent_error_percent"]
-        if latent is not None:
-            tqdm.write(
-                f"{run.name}: epoch {len(state['history'])} of {run.row.epochs}, test error "
-                f"{error:.2f} %, latent {latent:.2f} %; {left} left"
-            )
+        last = state["history"][-1]
+        bar.set_postfix_str(f"{left} left, {run.name}: loss {last['loss']:.3f}")  # also draws it
+        if run.row.slow or last["latent_error_percent"] is not None:
+            tqdm.write(f"{progress(run, state)}; {left} left")
 
     with bar:
         for run in runs:
@@ -358,25 +376,38 @@ def train_all(runs, data, options):
                     tqdm.write(f"{run.name}: another process trains it")
 
 
+def progress(run, state):
+    """Say how far a run is."""
+    last = state["history"][-1]
+    text = f"{run.name}: epoch {last['epoch']} of {run.row.epochs}, loss {last['loss']:.4f}"
+    for name, key in ("test error", "test_error_percent"), ("latent", "latent_error_percent"):
+        if last[key] is not None:
+            text += f", {name} {last[key]:.2f} %"
+    return f"{text}; {tqdm.format_interval(seconds_so_far(state))} so far"
+
+
+def seconds_so_far(state):
+    """Seconds of training and tests."""
+    return sum(epoch["seconds"] + epoch["test_seconds"] for epoch in state["history"])
+
+
 def seconds_left(states):
-    """Estimate the time left; a row that was not trained yet takes as long per weight as others."""
+    """Estimate the time left; a row not trained yet takes as long per product as others."""
     totals, seconds_all, work_all = {}, 0, 0
     for run, state in states.items():
-        seconds = sum(e["seconds"] + e["test_seconds"] for e in state["history"])
+        seconds = seconds_so_far(state)
         before = totals.get(run.row, (0, 0))
         totals[run.row] = before[0] + seconds, before[1] + len(state["history"])
         seconds_all += seconds
-        work_all += n_weights(run.row) * len(state["history"])
+        work_all += nets.n_products(run.row.net) * len(state["history"])
     left = 0
     for run, state in states.items():
         seconds, epochs = totals[run.row]
-        pace = seconds / epochs if epochs else n_weights(run.row) * seconds_all / max(1, work_all)
+        pace = seconds / epochs if epochs else 0
+        if not epochs:
+            pace = nets.n_products(run.row.net) * seconds_all / max(1, work_all)
         left += pace * (run.row.epochs - len(state["history"]))
     return left
-
-
-def n_weights(row):
-    return sum(a * b for a, b in pairwise((LAYERS[0], *row.hidden, LAYERS[-1])))
 
 
 # ---- Report --------------------------------------------------------------------------------
@@ -404,14 +435,18 @@ def report(runs, options):
         selected = {line["name"] for line in lines}
         others = [line for line in before["rows"] if line["name"] not in selected]
         threads = Namespace(threads=_engine.n_threads(options.n_jobs))
-        everything = facts(threads, list(LAYERS)) | {
+        of_papers = list(LAYERS) if options.dataset in datasets.NAMES else None
+        everything = facts(threads, of_papers) | {
             "python": platform.python_version(),
             "cpu_info": cpu_info(),
             "dataset": options.dataset,
             "seeds": options.seeds,
             "sources": SOURCES,
             "rows": others + lines,
-            "papers_only": [{"name": name, "paper": paper} for name, paper in PAPERS_ONLY],
+            "papers_only": [
+                {"name": name, "paper": paper}
+                for name, paper in TABLES[options.dataset].papers_only
+            ],
             "operations": operations or before["operations"],
         }
         write_json(path, everything)
@@ -443,6 +478,7 @@ def summary(states):
                 "name": row.name,
                 "paper": row.paper,
                 "hidden": row.hidden,
+                "layers": nets.described(row.net),
                 "epochs": row.epochs,
                 "batch_size": row.batch_size,
                 "rate_exponents": [row.first, row.last],
@@ -451,15 +487,26 @@ def summary(states):
                 "test_error_percent": spread([epoch["test_error_percent"] for epoch in last]),
                 "latent_error_percent": spread([epoch["latent_error_percent"] for epoch in last]),
                 "minutes": statistics.mean(minutes) if minutes else None,
+                "images_per_second": images_per_second(finished.values()),
                 "runs": [run_report(run, state) for run, state in finished.items()],
             }
         )
     return lines
 
 
+def images_per_second(states):
+    """Training rows a second, mean of the runs that know how many rows they have; else None."""
+    rates = [
+        state["n_rows"] * len(state["history"]) / sum(e["seconds"] for e in state["history"])
+        for state in states
+        if "n_rows" in state
+    ]
+    return statistics.mean(rates) if rates else None
+
+
 def spread(values):
     """Mean and standard deviation over the seeds, which takes two; None of none."""
-    if not values:
+    if not values or None in values:
         return None
     std = statistics.stdev(values) if len(values) > 1 else None
     return {"mean": statistics.mean(values), "std": std, "values": values}
@@ -483,17 +530,22 @@ def table(lines, dataset):
         f"{dataset}, test error in percent after the last epoch, mean ± standard deviation of the "
         "seeds; minutes are of training one",
         "",
-        "| row | papers, on MNIST | deployed | latent | seeds | epochs | minutes |",
-        "|---|---|---|---|---|---|---|",
+        f"| row | papers, on {TABLES[dataset].papers_on} | deployed | latent | seeds | epochs "
+        "| minutes | images/s |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for line in lines:
         minutes = "–" if line["minutes"] is None else f"{line['minutes']:.1f}"
+        speed = "–" if line["images_per_second"] is None else f"{line['images_per_second']:.0f}"
         seeds = f"{len(line['runs'])} of {line['seeds_asked_for']}"
         text.append(
             f"| {line['name']} | {papers(line['paper'])} | {shown(line['test_error_percent'])} "
-            f"| {shown(line['latent_error_percent'])} | {seeds} | {line['epochs']} | {minutes} |"
+            f"| {shown(line['latent_error_percent'])} | {seeds} | {line['epochs']} | {minutes} "
+            f"| {speed} |"
         )
-    text += [f"| {name} | {papers(paper)} | | | | | |" for name, paper in PAPERS_ONLY]
+    text += [
+        f"| {name} | {papers(paper)} | | | | | | |" for name, paper in TABLES[dataset].papers_only
+    ]
     text += ["", *(f"{short}: {source}" for short, source in SOURCES.items())]
     return "\n".join(text)
 
@@ -509,7 +561,7 @@ def shown(spread):
 
 
 def plot_convergence(lines, dataset, path):
-    """Draw the test error after each epoch, mean of the seeds, a line for each row."""
+    """Draw the test error after each epoch that has one, mean of the seeds, a line for each row."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogFormatter
 
@@ -519,11 +571,12 @@ def plot_convergence(lines, dataset, path):
     figure = Figure(figsize=(10, 5), layout="constrained")
     axes = figure.subplots()
     for i, line in enumerate(lines):
-        errors = [run["history"]["test_error_percent"] for run in line["runs"]]
-        mean = np.mean(errors, axis=0)
+        of_runs = [run["history"]["test_error_percent"] for run in line["runs"]]
+        of_epochs = enumerate(zip(*of_runs, strict=True), start=1)
+        means = {epoch: np.mean(errors) for epoch, errors in of_epochs if None not in errors}
         style = "-" if i < 10 else "--"  # there are ten colours
-        name = f"{line['name']}: {mean[-1]:.2f} %"
-        axes.plot(range(1, len(mean) + 1), mean, style, linewidth=1, label=name)
+        name = f"{line['name']}: {line['test_error_percent']['mean']:.2f} %"
+        axes.plot(list(means), list(means.values()), style, linewidth=1, label=name)
     axes.set(
         title=f"{dataset}, mean of the seeds",
         xlabel="epoch",
@@ -669,15 +722,24 @@ def make_parser():
     parser = argparse.ArgumentParser(
         description=__doc__.splitlines()[0],
         epilog="The data comes from the folder that BINNET_DATA names, else from openml.org. "
-        f"Names of --only: {', '.join(names())}.",
+        "Names of --only: "
+        + "; ".join(f"of {of}: {', '.join(names(of))}" for of in TABLES if of != "fashion-mnist")
+        + "; of fashion-mnist those of mnist.",
     )
     add = parser.add_argument
-    add("--only", nargs="+", type=part, default=names(), metavar="NAME", help="these, not all")
+    add("--only", nargs="+", type=slug, metavar="NAME", help="these, not all of the data set")
     add(
         "--seeds", type=seeds, default="0,1,2", help="a training of each row for each (%(default)s)"
     )
     add("--epochs", type=integer(1, 10**6), help="of every row, for a quick look; else the row's")
-    add("--dataset", choices=datasets.NAMES, default="mnist", help="what to train on (%(default)s)")
+    add(
+        "--rates",
+        nargs=2,
+        type=integer(0, _engine.MAX_RATE_EXPONENT),
+        metavar="N",
+        help="4 10: learning rates from 2**-4 to 2**-10, of every row; else the row's",
+    )
+    add("--dataset", choices=tuple(TABLES), default="mnist", help="what to train on (%(default)s)")
     add("--n-jobs", type=int, default=1, help="threads in training (%(default)s); -1: all")
     add(
         "--state",
@@ -699,8 +761,20 @@ def make_parser():
 
 def parse_options(parser):
     options = parser.parse_args()
-    if options.results and options.epochs:
-        parser.error("--epochs is for a quick look, --results for what is kept; leave one out")
+    known = names(options.dataset)
+    for name in options.only or ():
+        if name not in known:
+            parser.error(
+                f"--only: {name!r} is unknown; use one of {', '.join(known)}, or another --dataset"
+            )
+    options.only = options.only or known
+    if options.rates and options.rates[1] < options.rates[0]:
+        parser.error("--rates: the second is the last rate's exponent, and rates can only decay")
+    if options.results and (options.epochs or options.rates):
+        parser.error(
+            "--epochs and --rates are for a look, --results for what is kept; write them into the "
+            "rows of bench/rows.py, for which what is trained counts, or leave --results out"
+        )
     if options.n_jobs == 0:
         parser.error("--n-jobs 0 has no meaning; use 1 or more, or -1 for all processors")
     if options.plots and not find_spec("matplotlib"):  # before the hours of training, not after
@@ -712,14 +786,10 @@ def parse_options(parser):
     return options
 
 
-def names():
-    return [row.slug for row in ROWS] + list(PARTS)
-
-
-def part(text):
-    if slug(text) not in names():
-        raise argparse.ArgumentTypeError(f"{text!r} is unknown; use one of {', '.join(names())}")
-    return slug(text)
+def names(dataset):
+    """What --only may name: rows, and beside those of 28 x 28 pixels what else there is."""
+    parts = PARTS if dataset in datasets.NAMES else ()
+    return [row.slug for row in TABLES[dataset].rows] + list(parts)
 
 
 def folder(text):

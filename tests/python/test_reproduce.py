@@ -14,7 +14,14 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from pybinnet import BinaryConnectClassifier, _engine, evaluate_latent
+from pybinnet import (
+    BinaryConnectClassifier,
+    Conv2D,
+    Dense,
+    MaxPool2D,
+    _engine,
+    evaluate_latent,
+)
 from pybinnet._parameters import engine_method
 from pybinnet._rows import row_hashes
 
@@ -22,7 +29,9 @@ BENCH = Path(__file__).resolve().parents[2] / "bench"
 sys.path.insert(0, str(BENCH))
 
 import common  # noqa: E402 (the path comes first)
+import nets  # noqa: E402
 import reproduce  # noqa: E402
+from rows import TABLES, ImageRow, Table  # noqa: E402
 
 ROWS = [
     reproduce.Row("plain", ((1.29, "BC"),), hidden=(24, 16), epochs=4, batch_size=32),
@@ -32,6 +41,15 @@ ROWS = [
         hidden=(24, 16),
         epochs=4,
         batch_size=32,
+    ),
+    ImageRow(
+        "images",
+        ((9.90, "BC"),),
+        net=((8, 8, 1), nets.Conv(6, pool=2), nets.Conv(8), 16, 10),
+        epochs=4,
+        batch_size=32,
+        flip=True,
+        crop=1,
     ),
 ]
 CHILD = """
@@ -49,7 +67,8 @@ def stopping(net, *batch):
     return train_step(net, *batch)
 
 reproduce._engine.Net.train_step = stopping
-run = test_reproduce.run_of(test_reproduce.ROWS[1], Path(sys.argv[3]))
+row = test_reproduce.ROWS[int(sys.argv[5])]
+run = test_reproduce.run_of(row, Path(sys.argv[3]))
 reproduce.train(run, test_reproduce.digits(), n_jobs=1)
 """
 
@@ -80,7 +99,7 @@ def history(state):
 @pytest.fixture
 def program(monkeypatch, tmp_path, capsys):
     """Call the program on two small rows; return exit code, output and errors."""
-    monkeypatch.setattr(reproduce, "ROWS", ROWS)
+    monkeypatch.setattr(reproduce, "TABLES", {"mnist": Table(ROWS, "MNIST", [])})
     monkeypatch.setattr(reproduce.datasets, "load", lambda name: arrays())
     monkeypatch.setattr(sys.stdout, "reconfigure", lambda **_: None, raising=False)
 
@@ -134,7 +153,34 @@ def test_a_run_is_a_fit(tmp_path, row, method):
     assert state["history"][-1]["latent_error_percent"] == pytest.approx(latent)
 
 
-@pytest.mark.parametrize("row", reproduce.ROWS, ids=lambda row: row.slug)
+def test_a_run_of_images_is_a_fit(tmp_path):
+    row = replace(ROWS[2], epochs=6)
+    state = reproduce.train(run_of(row, tmp_path), digits(), n_jobs=1)
+    x, y, x_test, y_test = arrays()
+    errors = []
+    classifier = BinaryConnectClassifier(
+        layers=[Conv2D(6, 3), MaxPool2D(2), Conv2D(8, 3), Dense(16)],
+        horizontal_flip=True,
+        random_crop=1,
+        batch_size=32,
+        learning_rate_init=2**-4,
+        learning_rate_final=2**-10,
+        max_iter=6,
+        random_state=3,
+        callbacks=[lambda info: errors.append(error(info.deploy(), x_test, y_test))],
+    ).fit(x.reshape(-1, 8, 8), y)
+    assert state["checkpoint_sha256"] == hashlib.sha256(classifier.checkpoint_).hexdigest()
+    assert [epoch["loss"] for epoch in state["history"]] == classifier.loss_curve_
+    tested = [epoch["test_error_percent"] for epoch in state["history"]]
+    assert tested == [None, None, None, None, *errors[4:]]  # every fifth, and the last
+    assert {epoch["latent_error_percent"] for epoch in state["history"]} == {None}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [row for name in ("mnist", "cifar10", "svhn") for row in TABLES[name].rows],
+    ids=lambda row: row.slug,
+)
 def test_a_row_is_trained_by_its_method(row):
     assert engine_method(reproduce.parameters(row.method)) == row.method
 
@@ -143,19 +189,27 @@ def error(model, x, y):
     return 100 * np.count_nonzero(_engine.predict_scores(model, x).argmax(axis=1) != y) / len(y)
 
 
-def test_a_killed_run_goes_on_to_the_same_bits(tmp_path):
-    whole = reproduce.train(run_of(ROWS[1], tmp_path), digits(), n_jobs=1)
+@pytest.mark.parametrize("index", [1, 2], ids=["dense", "images"])
+def test_a_killed_run_goes_on_to_the_same_bits(tmp_path, index):
+    row = ROWS[index]
+    whole = reproduce.train(run_of(row, tmp_path), digits(), n_jobs=1)
     folder = tmp_path / "killed"
     folder.mkdir()
     n_steps = -(-300 // 32)
-    arguments = [str(BENCH), str(Path(__file__).parent), str(folder), str(2 * n_steps + 5)]
+    arguments = [
+        str(BENCH),
+        str(Path(__file__).parent),
+        str(folder),
+        str(2 * n_steps + 5),
+        str(index),
+    ]
     with subprocess.Popen(
         [sys.executable, "-c", CHILD, *arguments], stdout=subprocess.PIPE, text=True
     ) as child:
         assert child.stdout.readline() == "here\n"
         child.kill()
     assert child.returncode == -signal.SIGKILL
-    run = run_of(ROWS[1], folder)
+    run = run_of(row, folder)
     assert history(reproduce.read_state(run)) == history(whole)[:2]  # in the middle of the third
     state = reproduce.train(run, digits(), n_jobs=2)
     assert history(state) == history(whole)
@@ -277,6 +331,47 @@ def test_report(program, tmp_path):
     assert None not in row["latent_error_percent"]["values"]
 
 
+def test_report_of_images(program, tmp_path):
+    pytest.importorskip("matplotlib")
+    selected = ["--only", "images", "--seeds", "0,1", "--results", str(tmp_path)]
+    code, output, _ = program(*selected, "--plots", str(tmp_path))
+    assert code == 0
+    for epoch in "1", "4":
+        assert f"images, seed 0: epoch {epoch} of 4, loss " in output
+    assert ", test error " in output.partition("epoch 4 of 4")[2].partition("\n")[0]
+    (row,) = json.loads((tmp_path / "reproduce.json").read_text())["rows"]
+    assert row["layers"] == ["8x8x1", "6C3-MP2", "8C3", 16, 10]
+    errors = [run["history"]["test_error_percent"] for run in row["runs"]]
+    assert [error[:-1] for error in errors] == [[None] * 3] * 2
+    assert row["test_error_percent"]["values"] == [error[-1] for error in errors]
+    seconds = [sum(run["history"]["seconds"]) for run in row["runs"]]
+    assert row["images_per_second"] == pytest.approx(np.mean([4 * 300 / s for s in seconds]))
+    cells = line(output, "images")
+    assert cells[1] == "9.90 (BC)"
+    assert cells[3:6] == ["–", "2 of 2", "4"]
+    assert cells[7] == f"{row['images_per_second']:.0f}"
+
+
+def test_epochs_and_rates_of_the_command(program, tmp_path):
+    program("--only", "plain", "--seeds", "0", "--epochs", "2", "--rates", "3", "6")
+    row = replace(ROWS[0], epochs=2, first=3, last=6)
+    run = reproduce.Run(row, 0, reproduce.state_path(tmp_path / "state", "mnist", row, 0))
+    assert len(reproduce.read_state(run)["history"]) == 2
+
+
+def test_nets_of_the_papers():
+    layers = {row.slug: nets.described(row.net) for name in TABLES for row in TABLES[name].rows}
+    maps = ["128C3", "128C3-MP2", "256C3", "256C3-MP2", "512C3", "512C3-MP2"]
+    halved = ["64C3", "64C3-MP2", "128C3", "128C3-MP2", "256C3", "256C3-MP2"]
+    assert layers["cifar10"] == ["32x32x3", *maps, 1024, 1024, 10]
+    assert layers["cifar10-small"] == ["32x32x3", *halved, 512, 512, 10]
+    assert layers["svhn"] == ["32x32x3", *halved, 1024, 1024, 10]
+    assert layers["mnist-cnn"] == ["28x28x1", "32C5-MP2", "64C5-MP2", 256, 10]
+    assert layers["binary-deterministic"] == [784, 1024, 1024, 1024, 10]
+    products = 784 * 25 * 32 + 196 * 25 * 32 * 64 + 49 * 64 * 256 + 256 * 10
+    assert nets.n_products(nets.MNIST_CNN) == products
+
+
 def test_plot(program, tmp_path):
     pytest.importorskip("matplotlib")
     selected = ["--only", "plain", "--seeds", "0,1", "--epochs", "2", "--plots", str(tmp_path)]
@@ -300,10 +395,15 @@ def test_what_another_process_trains_is_left_to_it(program, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--only", "nothing"], "'nothing' is unknown; use one of plain, all-at-once, operations"),
+        (
+            ["--only", "nothing"],
+            "'nothing' is unknown; use one of plain, all-at-once, images, operations",
+        ),
         (["--seeds", "1,1"], "1,1 has a seed twice"),
         (["--seeds", "x"], "invalid"),
         (["--epochs", "0"], "0 is outside the range 1 to"),
+        (["--rates", "4", "3"], "--rates: the second is"),
+        (["--rates", "4", "10", "--results", "."], "--results for what is kept; write them into"),
         (["--n-jobs", "0"], "--n-jobs 0 has no meaning"),
         (["--results", "/does/not/exist"], "the folder /does/not/exist does not exist"),
     ],
