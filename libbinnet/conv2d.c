@@ -320,15 +320,17 @@ static void line_task(void *context, uint32_t task, uint32_t worker) {
     }
 }
 
-/* Adds to the gradient; of the first images, stores. */
+/* Adds to the gradient; of the first images, stores. What pads a row may be anything, and its sum
+ * overflow: it is left alone. */
 static void accumulate(void *context, const binnet_result *sums) {
     const gradient_job *j = context;
     int32_t *gradient = j->pass->net->workplace->gradient + sums->first_row * j->stride;
-    const size_t n = sums->n_rows * j->stride; /* rows follow one another in both */
-    if (j->first_image == 0)
-        memcpy(gradient, sums->sums, n * sizeof *gradient);
-    else
-        for (size_t i = 0; i < n; ++i) gradient[i] += sums->sums[i];
+    const int32_t *more = sums->sums;
+    for (uint32_t i = 0; i < sums->n_rows; ++i, gradient += j->stride, more += sums->stride)
+        if (j->first_image == 0)
+            memcpy(gradient, more, sums->n_columns * sizeof *gradient);
+        else
+            for (uint32_t c = 0; c < sums->n_columns; ++c) gradient[c] += more[c];
 }
 
 static void update_task(void *context, uint32_t task, uint32_t worker) {
