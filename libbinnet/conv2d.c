@@ -327,10 +327,12 @@ static void accumulate(void *context, const binnet_result *sums) {
     int32_t *gradient = j->pass->net->workplace->gradient + sums->first_row * j->stride;
     const int32_t *more = sums->sums;
     for (uint32_t i = 0; i < sums->n_rows; ++i, gradient += j->stride, more += sums->stride)
-        if (j->first_image == 0)
+        if (j->first_image == 0) {
             memcpy(gradient, more, sums->n_columns * sizeof *gradient);
-        else
+        } else {
+            BINNET_COUNT(ADDITIONS, sums->n_columns);
             for (uint32_t c = 0; c < sums->n_columns; ++c) gradient[c] += more[c];
+        }
 }
 
 static void update_task(void *context, uint32_t task, uint32_t worker) {

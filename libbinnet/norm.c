@@ -94,6 +94,7 @@ static void total_gradients(const binnet_net *net, binnet_layer_state *layer, bi
             job.n_rows = binnet_block(b, n_rows, BINNET_MAX_BATCH);
             memset(gradient, 0, n * sizeof *gradient);
             total_error(net->training->gradients, job, n, some);
+            BINNET_COUNT(ADDITIONS, 2 * n);
             for (uint32_t u = 0; u < n; ++u) {
                 total[u] += some[u];
                 sums[u] += gradient[u];

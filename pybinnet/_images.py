@@ -18,20 +18,20 @@ _MAX_SIZE = 4095  # of a height or width, which files have in 12 bits
 MAX_CROP = 127
 
 
-def check_input_shape(shape: Any) -> None:
+def check_input_shape(shape: Any, name: str = "input_shape") -> None:
     """Raise a TypeError or ValueError unless a parameter is the shape of an image, or None."""
     if shape is None:
         return
     if not isinstance(shape, tuple | list | np.ndarray) or len(shape) != 3:
         raise TypeError(
-            f"input_shape={shape!r} is no shape of an image; give (height, width, channels), such "
+            f"{name}={shape!r} is no shape of an image; give (height, width, channels), such "
             "as (28, 28, 1)"
         )
     for size, most in zip(shape, (_MAX_SIZE, _MAX_SIZE, _engine.MAX_FEATURES), strict=True):
-        check_number("input_shape", size, Integral, 1, most, whole=shape)
+        check_number(name, size, Integral, 1, most, whole=shape)
     if math.prod(map(int, shape)) > _engine.MAX_FEATURES:
         raise ValueError(
-            f"input_shape={shape!r} has more than the {_engine.MAX_FEATURES} numbers that a row may"
+            f"{name}={shape!r} has more than the {_engine.MAX_FEATURES} numbers that a row may"
         )
 
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from numbers import Integral
@@ -163,6 +164,21 @@ def written(layers: tuple[_engine.Layer, ...]) -> Layers:
         if layer.pool > 1:
             found.append(MaxPool2D(layer.pool))
     return found
+
+
+def notation(shape: Shape, layers: tuple[_engine.Layer, ...]) -> str:
+    """A network as papers write it, such as 784-1024-10 or 32x32x3-128C3-MP2-1024-10."""
+    images = has_convolutions(layers)
+    parts = ["x".join(map(str, shape)) if images else str(math.prod(shape))]
+    for layer in layers:
+        parts.append(
+            f"{layer.units}C{layer.kernel_size}" if layer.kernel_size else str(layer.units)
+        )
+        if layer.stride > 1:
+            parts[-1] += f"/{layer.stride}"
+        if layer.pool > 1:
+            parts.append(f"MP{layer.pool}")
+    return "-".join(parts)
 
 
 def has_convolutions(layers: tuple[_engine.Layer, ...]) -> bool:

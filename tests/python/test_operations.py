@@ -11,8 +11,16 @@ import numpy as np
 import pytest
 from cffi import FFI
 
-from pybinnet import BinaryConnectClassifier, _engine, count_operations
+from pybinnet import (
+    BinaryConnectClassifier,
+    Conv2D,
+    Dense,
+    MaxPool2D,
+    _engine,
+    count_operations,
+)
 from pybinnet._ffi_build import declarations
+from pybinnet._layers import engine_layers
 
 ROOT = Path(golden.__file__).parents[1]
 MNIST = (784, 1024, 1024, 1024, 10)
@@ -42,16 +50,31 @@ def counting(tmp_path_factory):
     return ffi, ffi.dlopen(str(library))
 
 
+def n_features(sizes):
+    return int(np.prod(sizes[0]))
+
+
 class CountingNet:
     """A net of the counting library."""
 
     def __init__(self, counting, sizes, batch, method):
         self.ffi, self.lib = counting
-        layers = self.ffi.new("binnet_layer[]", [(1, units) for units in sizes[1:]])
+        image, layers = (0, 0), [(1, units) for units in sizes[1:]]
+        if isinstance(sizes[0], tuple):
+            image = sizes[0][:2]
+            forms = engine_layers([Dense(s) if isinstance(s, int) else s for s in sizes[1:]])
+            layers = [
+                (2, f.units, f.kernel_size, f.stride, f.valid, f.pool)
+                if f.kernel_size
+                else (1, f.units)
+                for f in forms
+            ]
+        layers = self.ffi.new("binnet_layer[]", layers)
         choices = (method.ternary, method.stochastic, method.sign, method.adamax, method.exact)
         config = self.ffi.new("binnet_config *")
         config.seed = 5
-        config.n_features = sizes[0]
+        config.n_features = n_features(sizes)
+        config.height, config.width = image
         config.n_layers = len(layers)
         config.batch_size = batch
         config.layers = layers
@@ -115,7 +138,7 @@ def check_counts(counting, sizes, batch, method):
     random = np.random.default_rng(1)
     net = CountingNet(counting, sizes, batch, method)
     for _ in range(4):
-        x = random.integers(0, 256, (batch, sizes[0]), dtype=np.uint8)
+        x = random.integers(0, 256, (batch, n_features(sizes)), dtype=np.uint8)
         labels = random.integers(0, sizes[-1], batch, dtype=np.uint16)
         counts = net.train_step(x, labels)
         if net.lib.binnet_net_step(net.net) > 1:  # SGD only measures the first gradient
@@ -147,6 +170,33 @@ def test_counts_equal_the_counters_in_every_shape(counting, sizes, batch, sign):
 
 def test_counts_without_a_hidden_layer(counting):
     check_counts(counting, (17, 3), 20, _engine.Method())
+
+
+IMAGES = ((9, 7, 3), Conv2D(17, 3), MaxPool2D(2), Conv2D(35, 2), Conv2D(9, 1, "valid", 2), 20, 5)
+
+
+@pytest.mark.parametrize("method", METHODS, ids=str)
+def test_counts_of_convolutions_equal_the_counters_in_every_method(counting, method):
+    check_counts(counting, IMAGES, 7, method)
+
+
+@pytest.mark.parametrize("sign", [False, True])
+@pytest.mark.parametrize(
+    ("sizes", "batch"),
+    [
+        (((1, 1, 12), Conv2D(7, 1), Conv2D(70, 1), 3), 5),
+        (((28, 28, 1), Conv2D(8, 5), MaxPool2D(3), Conv2D(40, 5, stride=2), 10), 3),
+        (((6, 5, 3), Conv2D(4, 3), 2), 6),
+        (((3, 3, 130), Conv2D(65, 3), Conv2D(65, 3, "valid"), 3), 4),  # patches of many words
+        (((2, 3, 2), Conv2D(130, 2), 300, 7), 2),  # not all columns at once
+        (((4, 4, 2), Conv2D(50, 2), Conv2D(3, 2), 2), 3),
+        (((64, 64, 1), Conv2D(3, 3), Conv2D(2, 3), MaxPool2D(2), 2), 9),  # 36864 rows of sums
+    ],
+    ids=str,
+)
+def test_counts_of_convolutions_equal_the_counters_in_every_shape(counting, sizes, batch, sign):
+    check_counts(counting, sizes, batch, _engine.Method(sign=sign))
+    check_counts(counting, sizes, batch, _engine.Method(sign=sign, ternary=True, dropout=99))
 
 
 def test_counts_of_targets_are_those_of_labels(counting):
@@ -187,6 +237,20 @@ def test_published_figures():
     assert f"{normed[0] / normed[1]:.6f}" == "0.004234"
 
 
+def test_multiplications_of_convolutions():
+    """A convolution of one pixel is fully connected; a larger one is that at each position."""
+    dense, one = count_operations((12, 7, 5), 9), count_operations(((1, 1, 12), Conv2D(7, 1), 5), 9)
+    assert one.full_precision == dense.full_precision
+    assert one.few_multiplications_batch_norm == dense.few_multiplications_batch_norm
+    counts = count_operations(((7, 6, 2), Conv2D(5, 3), MaxPool2D(2), 4), 10)
+    sums, pooled = 5 * (6 * 6 * 9 * 2) + 9 * 5 * 4, 5 * 9 + 4
+    assert counts.full_precision == 3 * 10 * (sums + pooled)
+    assert counts.few_multiplications == 3 * 10 * pooled
+    normed = 9 * 10 * pooled + 9 * (5 + 4)
+    assert counts.full_precision_batch_norm - counts.full_precision == normed
+    assert counts.few_multiplications_batch_norm - counts.few_multiplications == normed
+
+
 def test_printed_as_a_table():
     counts = count_operations((4, 3, 2), 5, activation="sign")
     lines = repr(counts).splitlines()
@@ -196,6 +260,9 @@ def test_printed_as_a_table():
     assert lines[5].split() == ["this", "library", "0"]
     assert lines[7].split() == ["additions", f"{counts.additions:,}"]
     assert str(counts) == repr(counts)
+    layers = Conv2D(128, 3), Conv2D(9, 5, "valid", 2), MaxPool2D(), Dense(7)
+    images = count_operations(((32, 32, 3), *layers, 10), 5)
+    assert images.network == "32x32x3-128C3-9C5/2-MP2-7-10"
 
 
 def test_of_a_fitted_classifier():
@@ -208,6 +275,17 @@ def test_of_a_fitted_classifier():
         count_operations(clf, solver="adamax")
     with pytest.raises(ValueError, match="not fitted"):
         count_operations(BinaryConnectClassifier())
+
+
+def test_of_a_fitted_classifier_of_images():
+    X = np.random.default_rng(0).integers(0, 256, (40, 6, 5, 2), dtype=np.uint8)
+    layers = [Conv2D(6, 3), MaxPool2D(2), Dense(9)]
+    clf = BinaryConnectClassifier(layers=layers, batch_size=8, max_iter=1, weights="ternary")
+    clf.fit(X, np.arange(40) % 3)
+    expected = count_operations(((6, 5, 2), *layers, 3), 8, weights="ternary")
+    assert count_operations(clf) == expected
+    clf.set_params(layers=[Dense(4)], input_shape=(6, 5, 2)).fit(X, np.arange(40) % 3)
+    assert count_operations(clf) == count_operations((60, 4, 3), 8, weights="ternary")
 
 
 def test_arrays_and_lists_are_sizes_too():
@@ -225,6 +303,10 @@ def test_arrays_and_lists_are_sizes_too():
         ({"layer_sizes": (4, 0, 2)}, ValueError, "outside the allowed range, 1 to 65536"),
         ({"layer_sizes": (4, 3, 1)}, ValueError, "has one class"),
         ({"layer_sizes": (4, 3), "activation": "sign"}, ValueError, "needs a hidden layer"),
+        ({"layer_sizes": ((6, 5), Conv2D(3, 3), 2)}, TypeError, r"layer_sizes\[0\]=\(6, 5\) is no"),
+        ({"layer_sizes": (60, Conv2D(3, 3), 2)}, ValueError, r"begin with \(height, width"),
+        ({"layer_sizes": ((6, 5, 2), Conv2D(3, 6), 2)}, ValueError, "larger than its input"),
+        ({"layer_sizes": ((6, 5, 2), "conv", 2)}, TypeError, "give an integer or a layer"),
         ({"batch_size": 0}, ValueError, "batch_size=0 is outside"),
         ({"batch_size": 2.0}, TypeError, "batch_size=2.0 is of type float"),
         ({"weights": "full"}, ValueError, "weights='full' is unknown; use 'binary' or 'ternary'"),
