@@ -109,6 +109,11 @@ def export_c(
             "binnet_model_predict"
         )
     check_exportable("export_c", clf, BinaryConnectClassifier)
+    if read_input_shape(clf.model_) is not None:
+        raise ValueError(
+            "export_c takes fully connected networks, and this one has convolutions; C programs "
+            "open the file of save_model, by binnet_model_open"
+        )
     if clf._multilabel:
         raise ValueError(
             "export_c takes classes that exclude each other; C programs get the scores of these "
@@ -150,10 +155,7 @@ def export_c(
 
 
 def check_exportable(function: str, clf: Any, kind: type[BinaryConnectBase]) -> None:
-    """Raise a TypeError or NotFittedError unless `clf` is a fitted estimator of this kind.
-
-    A ValueError if its network has convolutions.
-    """
+    """Raise a TypeError or NotFittedError unless `clf` is a fitted estimator of this kind."""
     if not isinstance(clf, kind):
         wanted = "BinaryConnectClassifier"
         if kind is not BinaryConnectClassifier:
@@ -163,11 +165,6 @@ def check_exportable(function: str, clf: Any, kind: type[BinaryConnectBase]) -> 
             "best_estimator_, of a pipeline the estimator that is its last step"
         )
     check_is_fitted(clf)
-    if read_input_shape(clf.model_) is not None:
-        raise ValueError(
-            f"{function} takes fully connected networks, and this one has convolutions; C programs "
-            "open the file of save_model, by binnet_model_open"
-        )
 
 
 def _checked_name(name: Any) -> str:

@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from pybinnet import _engine
 from pybinnet._checkpoint import read_header
-from pybinnet._shapes import Shape, fan_in, input_shape, inputs, summed
+from pybinnet._shapes import Shape, fan_in, input_shape, inputs, padding, summed
 
 if TYPE_CHECKING:
     from pybinnet._classifier import BinaryConnectClassifier
@@ -127,10 +127,8 @@ def _convolution(layer: LatentLayer, x: NDArray[Any], outside: int) -> NDArray[n
     k, s, p = form.kernel_size, form.stride, form.pool
     n_down, n_right = summed(form, layer.input_shape)
     images = x.astype(np.float32).reshape(-1, height, width, channels)
-    if not form.valid:
-        missing = [(n - 1) * s + k - size for n, size in ((n_down, height), (n_right, width))]
-        pads = [(max(0, n) // 2, max(0, n) - max(0, n) // 2) for n in missing]
-        images = np.pad(images, ((0, 0), *pads, (0, 0)), constant_values=outside)
+    pads = padding(form, layer.input_shape)
+    images = np.pad(images, ((0, 0), *pads, (0, 0)), constant_values=outside)
     windows = np.lib.stride_tricks.sliding_window_view(images, (k, k), (1, 2))
     windows = np.moveaxis(windows[:, ::s, ::s], 3, 5)[:, :n_down, :n_right]
     z = windows.reshape(-1, layer.weights.shape[1]) @ layer.weights.T

@@ -37,10 +37,11 @@ class Thresholds:
 class Layer:
     """A layer: its weights, shape (units, fan_in), and what becomes of its units' sums.
 
-    Weights of a convolution are in the order row, column, channel.
+    Weights of a convolution, and inputs that are images, are in the order row, column, channel.
     """
 
     form: _engine.Layer
+    input_shape: _shapes.Shape
     weights: NDArray[np.int8]
     rule: Norms | Thresholds
 
@@ -82,7 +83,7 @@ def read_model(model: bytes) -> list[Layer]:
             at += plane.size
         weights = planes[0].astype(np.int8) + planes[-1].astype(np.int8) - np.int8(1)
         at = _padded(at, 4)
-        layers.append(Layer(form, weights, rule))
+        layers.append(Layer(form, of_input, weights, rule))
     return layers
 
 

@@ -5,13 +5,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pybinnet import _engine
+from pybinnet import _engine, _shapes
 from pybinnet._base import BinaryConnectBase
 from pybinnet._classifier import PROBABILITY_SLOPE, BinaryConnectClassifier
 from pybinnet._export import check_exportable
@@ -38,7 +40,8 @@ def export_onnx(
 
     The input `X` has the columns that `predict` takes, shape (n_rows, n_features), as uint8 if the
     estimator was fitted on bytes and otherwise as double. Cast others to that:
-    ``X.astype(float)``. It is not checked as `predict` does: let it be finite. The outputs are
+    ``X.astype(float)``. Images are rows too, in the order row, column, channel. It is not checked
+    as `predict` does: let it be finite. The outputs are
 
     - `label` of a classifier, shape (n_rows,) or (n_rows, n_outputs): what `predict` returns, as
       strings, or as int64 if labels are numbers or Booleans;
@@ -59,13 +62,13 @@ def export_onnx(
         The file. It is replaced as a whole, or, on an error, left as it was.
     form : {"standard", "qonnx"}, default="standard"
         "standard" has only operators of ONNX itself (opset 17), for onnxruntime and others. The
-        network is in integers: weights of int8, ``MatMulInteger``, and for each unit a
-        multiplication, an addition and a division by constants, which are in double in layers that
-        are too wide for int32. "qonnx" says in QONNX's terms what
-        is quantized to how many bits [1]_: weights and sign activations by ``BipolarQuant``,
-        ternary weights, features and ReLU activations by ``Quant``. What they carry are integers in
-        float32, up to the last layer's scores, which are computed as in the standard form. Inputs
-        and outputs are the same, of one row.
+        network is in integers: weights of int8, ``MatMulInteger`` and ``ConvInteger``, and for
+        each unit a multiplication, an addition and a division by constants, which are in double in
+        layers that are too wide for int32. "qonnx" says in QONNX's terms what is quantized to how
+        many bits [1]_: weights and sign activations by ``BipolarQuant``, ternary weights, features
+        and ReLU activations by ``Quant``. What they carry are integers in float32, up to the last
+        layer's scores, which are computed as in the standard form. Inputs and outputs are the same,
+        of one row.
 
     Raises
     ------
@@ -204,17 +207,76 @@ def _features(graph: _Graph, encoder: PiecewiseLinearEncoder) -> str:
 def _integer_sums(graph: _Graph, x: str, layers: list[Layer]) -> str:
     """The last layer's sums, by standard operators on integers."""
     zero_point: tuple[Any, ...] = ()
-    for layer in layers:
-        sums = graph.add("MatMulInteger", x, layer.weights.T, *zero_point)
+    for before, layer, rule in _steps(layers):
+        x = _input(graph, x, before, layer, np.uint8(0))
+        sums = _multiply(graph, layer, "Integer", x, _arranged(layer), *zero_point)
         if layer is layers[-1]:
             break
-        if isinstance(layer.rule, Thresholds):
-            reached = graph.add("GreaterOrEqual", sums, layer.rule.values.astype(np.int32))
+        if isinstance(rule, Thresholds):
+            reached = graph.add("GreaterOrEqual", sums, rule.values.astype(np.int32))
             x = graph.add("Where", reached, np.uint8(2), np.uint8(0))
             zero_point = (np.uint8(1),)  # so they are +1 and -1
         else:
-            x = _activations(graph, sums, layer.rule, _most(layer))
+            x = _activations(graph, sums, rule, _most(layer))
+        x = _pooled(graph, x, layer)
     return sums
+
+
+def _steps(layers: list[Layer]) -> Iterator[tuple[Layer | None, Layer, Norms | Thresholds]]:
+    """Each layer, with that before it and what becomes of its sums.
+
+    Those of a convolution have the shape (rows, filters, height, width).
+    """
+    for before, layer in pairwise((None, *layers)):
+        assert layer is not None
+        rule = layer.rule
+        if layer.form.kernel_size:
+            rule = type(rule)(*(values.reshape(-1, 1, 1) for values in vars(rule).values()))
+        yield before, layer, rule
+
+
+def _input(graph: _Graph, x: str, before: Layer | None, layer: Layer, outside: Any) -> str:
+    """What a layer's weights multiply: channels come before rows and columns, as ONNX wants it.
+
+    `outside` surrounds images. Of integers it is 0 always, which is -1 where these are signs.
+    """
+    if not layer.form.kernel_size:
+        return graph.add("Flatten", x) if before and before.form.kernel_size else x
+    if before is None:
+        x = graph.add("Reshape", x, np.array([0, *layer.input_shape]))
+        x = graph.add("Transpose", x, perm=[0, 3, 1, 2])
+    pads = _shapes.padding(layer.form, layer.input_shape)
+    if np.any(pads):
+        x = graph.add("Pad", x, np.array([(0, 0), (0, 0), *pads]).T.ravel(), outside)
+    return x
+
+
+def _arranged(layer: Layer) -> NDArray[np.int8]:
+    """Weights as ``Conv`` and ``MatMul`` have them."""
+    size = layer.form.kernel_size
+    area = (size, size) if size else layer.input_shape[:2]
+    weights = np.moveaxis(layer.weights.reshape(layer.form.units, *area, -1), -1, 1)
+    return weights if size else weights.reshape(layer.form.units, -1).T
+
+
+def _multiply(graph: _Graph, layer: Layer, suffix: str, x: str, *inputs: Any) -> str:
+    """Sums by ``Conv`` or ``MatMul``, or by those with a suffix."""
+    if not layer.form.kernel_size:
+        return graph.add(f"MatMul{suffix}", x, *inputs)
+    return graph.add(f"Conv{suffix}", x, *inputs, strides=2 * [layer.form.stride])
+
+
+def _pooled(graph: _Graph, x: str, layer: Layer) -> str:
+    """The largest of each pool of activations.
+
+    It is that of the largest sum, as no activation falls when its sum rises. ``MaxPool`` is not
+    for sums of int32.
+    """
+    if layer.form.pool == 1:
+        return x
+    return graph.add(
+        "MaxPool", x, kernel_shape=2 * [layer.form.pool], strides=2 * [layer.form.pool]
+    )
 
 
 def _activations(graph: _Graph, sums: str, norms: Norms, most: int) -> str:
@@ -290,20 +352,23 @@ def _qonnx_sums(graph: _Graph, x: str, layers: list[Layer]) -> str:
     They are exact in float32, as are all their parts: below ``255 * 65536``, which is below 2**24.
     """
     x = _quant(graph, graph.cast(x, np.float32), 8, signed=False)
-    for layer in layers:
-        weights: Any = layer.weights.T.astype(np.float32)
+    outside = np.float32(0)
+    for before, layer, rule in _steps(layers):
+        x = _input(graph, x, before, layer, outside)
+        weights: Any = _arranged(layer).astype(np.float32)
         if (layer.weights == 0).any():
             weights = _quant(graph, weights, 2, signed=True)
         else:
             weights = _bipolar(graph, weights)
-        sums = graph.add("MatMul", x, weights)
+        sums = _multiply(graph, layer, "", x, weights)
         if layer is layers[-1]:
             break
-        if isinstance(layer.rule, Thresholds):
-            thresholds = layer.rule.values.astype(np.float32)
-            x = _bipolar(graph, graph.add("Sub", sums, thresholds))
+        if isinstance(rule, Thresholds):
+            x = _bipolar(graph, graph.add("Sub", sums, rule.values.astype(np.float32)))
+            outside = np.float32(-1)
         else:
-            x = _norm(graph, sums, layer.rule)
+            x = _norm(graph, sums, rule)
+        x = _pooled(graph, x, layer)
     return graph.cast(sums, np.int32)
 
 

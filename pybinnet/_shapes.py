@@ -25,6 +25,17 @@ def summed(layer: _engine.Layer, shape: Shape) -> tuple[int, int]:
     return height, width
 
 
+def padding(layer: _engine.Layer, shape: Shape) -> list[tuple[int, int]]:
+    """What stands around a convolution's input: (above, below), (left, right)."""
+    if layer.valid:
+        return [(0, 0), (0, 0)]
+    pads = []
+    for n, size in zip(summed(layer, shape), shape[:2], strict=True):
+        missing = max(0, (n - 1) * layer.stride + layer.kernel_size - size)
+        pads.append((missing // 2, missing - missing // 2))
+    return pads
+
+
 def output(layer: _engine.Layer, shape: Shape) -> Shape:
     """The shape of what a layer puts out for an input of this shape."""
     if not layer.kernel_size:

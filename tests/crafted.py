@@ -1,7 +1,5 @@
 """Deployed models that no training makes: every scale, extreme means, biases and thresholds."""
 
-from itertools import pairwise
-
 import numpy as np
 import reference
 
@@ -9,14 +7,18 @@ TERMS = [0, 1, 2, 3, 4, 5, -3, -4, -5]
 
 
 def crafted_model(rng, sizes, *, ternary=False, sign=False, shifts=(-8, 30)):
-    """A model of random units; `sizes` are features, hidden units and classes."""
-    layers = []
-    for N, M in pairwise(sizes):
+    """A model of random units; `sizes` are features, hidden units and classes.
+
+    Features may be the shape of images, and hidden units convolutions.
+    """
+    layers, n_features = [], int(np.prod(sizes[0]))
+    shape = sizes[0] if isinstance(sizes[0], tuple) else None
+    for N, M, images in reference.layout(n_features, sizes[1:], shape):
         weights = rng.choice([-1, 0, 1] if ternary else [-1, 1], (M, N))
         if sign and len(layers) < len(sizes) - 2:
             ends = [-255 * N, 255 * N + 1, 0]
             theta = np.where(rng.random(M) < 0.2, rng.choice(ends, M), rng.integers(-N, N + 1, M))
-            layers.append(reference.Deployed(weights, theta=theta))
+            layers.append(reference.Deployed(weights, theta=theta, images=images))
             continue
         spread = 20 * int(np.sqrt(N))
         layers.append(
@@ -33,10 +35,11 @@ def crafted_model(rng, sizes, *, ternary=False, sign=False, shifts=(-8, 30)):
                     rng.integers(-24576, 24577, M),
                 ),
                 scale=_scale(rng, M, shifts),
+                images=images,
             )
         )
     method = reference.Method(ternary=ternary, sign=sign)
-    return reference.write_model(sizes[0], layers, method)
+    return reference.write_model(n_features, layers, method)
 
 
 def _scale(rng, M, shifts):

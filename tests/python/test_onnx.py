@@ -2,6 +2,7 @@
 
 import os
 import sys
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -20,7 +21,18 @@ from sklearn.datasets import load_digits, load_iris
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 
-from pybinnet import BinaryConnectClassifier, BinaryConnectRegressor, _engine, _onnx, export_onnx
+from pybinnet import (
+    BinaryConnectClassifier,
+    BinaryConnectRegressor,
+    Conv2D,
+    Dense,
+    MaxPool2D,
+    _engine,
+    _onnx,
+    export_onnx,
+    load_model,
+    save_model,
+)
 from pybinnet._onnx import _labels
 
 FORMS = ["standard", "qonnx"]
@@ -33,7 +45,7 @@ def small(X, y=None, **parameters):
 
 
 def as_input(clf, X):
-    return X.astype(np.uint8 if clf.encoder_.identity_ else np.float64)
+    return X.reshape(len(X), -1).astype(np.uint8 if clf.encoder_.identity_ else np.float64)
 
 
 def run_standard(path, x):
@@ -63,7 +75,7 @@ def check(request, tmp_path):
         path = tmp_path / "net.onnx"
         export_onnx(clf, path, form=request.param)
         made = RUN[request.param](path, as_input(clf, X))
-        scores = _engine.predict_scores(clf.model_, clf.encoder_.transform(X))
+        scores = _engine.predict_scores(clf.model_, clf._features(X))
         assert made["scores"].dtype == np.int32
         np.testing.assert_array_equal(made["scores"], scores)
         if isinstance(clf, BinaryConnectRegressor):
@@ -94,6 +106,35 @@ def test_methods(check, weights, activation, hidden, dtype):
     X = (15 * X).astype(dtype)
     _, made = check(clf.fit(X, y), X)
     assert len(np.unique(made["label"])) > 3  # it is about something
+
+
+LAYERS = {
+    "pools": [Conv2D(9, 3), MaxPool2D(2), Conv2D(7, 2), MaxPool2D(3), Dense(8)],
+    "strides": [Conv2D(9, 5, "valid", 2), Conv2D(12, 1), Conv2D(5, 2, stride=2)],
+    "to one pixel": [Conv2D(8, 3, stride=2), Conv2D(9, 4, "valid"), Dense(8), Dense(7)],
+    "even": [Conv2D(10, 4), Conv2D(6, 2, stride=3)],
+}
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float64])
+@pytest.mark.parametrize("layers", LAYERS.values(), ids=LAYERS)
+@pytest.mark.parametrize("activation", ["relu", "sign"])
+@pytest.mark.parametrize("weights", ["binary", "ternary"])
+def test_convolutions(check, weights, activation, layers, dtype):
+    digits = load_digits()
+    parameters = {"weights": weights, "activation": activation, "max_iter": 2, "random_state": 0}
+    X = (15 * digits.images[:500]).astype(dtype)
+    X = np.stack([X, X[:, ::-1], 0 * X + 7], axis=3)[:, :, :7]  # 8 x 7 x 3
+    clf = BinaryConnectClassifier(layers=layers, **parameters).fit(X, digits.target[:500])
+    _, made = check(clf, X)
+    assert len(np.unique(made["label"])) > 3
+
+
+def test_convolutions_of_a_loaded_model(check, tmp_path):
+    X = np.random.default_rng(0).random((40, 6, 5))
+    reg = BinaryConnectRegressor(layers=LAYERS["even"], max_iter=1).fit(X, X[:, 0, 0])
+    save_model(reg, tmp_path / "net.binnet")
+    check(load_model(tmp_path / "net.binnet"), X)
 
 
 @pytest.mark.parametrize("n_columns", [None, 1, 3])
@@ -180,7 +221,7 @@ def test_labels(check, labels, expected):
 def crafted(sizes, seed=0, **parameters):
     """A classifier of bytes with such a model, and rows."""
     rng = np.random.default_rng(seed)
-    X = rng.integers(0, 256, (60, sizes[0]), dtype=np.uint8)
+    X = rng.integers(0, 256, (60, int(np.prod(sizes[0]))), dtype=np.uint8)
     X[:3] = [[0], [255], [1]]
     clf = small(X, np.arange(60) % sizes[-1])
     clf.model_ = crafted_model(rng, sizes, **parameters)
@@ -218,6 +259,58 @@ def test_any_qonnx_model(tmp_path_factory, sizes, seed, ternary, sign):
     path = tmp_path_factory.mktemp("any") / "net.onnx"
     export_onnx(clf, path, form="qonnx")
     np.testing.assert_array_equal(run_qonnx(path, X)["scores"], reference.predict(clf.model_, X)[0])
+
+
+@st.composite
+def images(draw):
+    """Sizes of any network with one to three convolutions."""
+    shape = height, width, _ = *draw(st.tuples(*2 * [st.integers(1, 12)])), draw(st.integers(1, 9))
+    units = []
+    for _ in range(draw(st.integers(1, 3))):
+        convolution = reference.Conv2D(
+            draw(st.integers(1, 20)),
+            draw(st.integers(1, min(height, width, 6))),
+            draw(st.integers(1, 3)),
+            draw(st.booleans()),
+        )
+        height, width, _ = reference.Images(convolution, height, width, 1).output()
+        pool = draw(st.integers(1, min(height, width, 3)))
+        units.append(replace(convolution, pool=pool))
+        height, width = height // pool, width // pool
+    return shape, *units, *draw(st.lists(st.integers(1, 20), max_size=1)), 5
+
+
+@settings(deadline=None, max_examples=100)
+@given(images(), st.integers(0, 2**32), st.booleans(), st.booleans())
+def test_any_model_of_images(tmp_path_factory, sizes, seed, ternary, sign):
+    clf, X = crafted(sizes, seed, ternary=ternary, sign=sign)
+    path = tmp_path_factory.mktemp("any") / "net.onnx"
+    export_onnx(clf, path)
+    np.testing.assert_array_equal(
+        run_standard(path, X)["scores"], reference.predict(clf.model_, X)[0]
+    )
+
+
+@settings(deadline=None, max_examples=30)
+@given(images(), st.integers(0, 2**32), st.booleans(), st.booleans())
+def test_any_qonnx_model_of_images(tmp_path_factory, sizes, seed, ternary, sign):
+    clf, X = crafted(sizes, seed, ternary=ternary, sign=sign, shifts=(-8, 17))
+    path = tmp_path_factory.mktemp("any") / "net.onnx"
+    export_onnx(clf, path, form="qonnx")
+    np.testing.assert_array_equal(run_qonnx(path, X)["scores"], reference.predict(clf.model_, X)[0])
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_widest_convolution(tmp_path, form):
+    """65536 products in a sum, some at their bound."""
+    sizes = (16, 16, 256), reference.Conv2D(3, 16), 3
+    clf, X = crafted(sizes, shifts=(-8, 17 if form == "qonnx" else 30))
+    X = X[:5]
+    _, (first, _) = reference.read_model(clf.model_)
+    X[3:] = ((first.w[:2] > 0) * 255).reshape(2, -1)
+    export_onnx(clf, tmp_path / "net.onnx", form=form)
+    made = RUN[form](tmp_path / "net.onnx", X)
+    np.testing.assert_array_equal(made["scores"], reference.predict(clf.model_, X)[0])
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -263,12 +356,20 @@ def test_the_first_of_equal_classes(check):
 
 
 @pytest.mark.parametrize(
-    "parameters", [{}, {"weights": "ternary"}, {"activation": "sign"}], ids=str
+    "parameters",
+    [
+        {},
+        {"weights": "ternary"},
+        {"activation": "sign"},
+        {"layers": [Conv2D(8, 5, stride=4), MaxPool2D()], "input_shape": (28, 28, 1)},
+    ],
+    ids=str,
 )
 def test_integers_only(tmp_path, parameters):
     """From bytes to scores there is no floating point, in a network of a usual size."""
     X = np.random.default_rng(0).integers(0, 256, (200, 784), dtype=np.uint8)
-    clf = BinaryConnectClassifier((512, 512), max_iter=1, random_state=0, **parameters)
+    parameters = {"hidden_layer_sizes": (512, 512), "max_iter": 1, "random_state": 0, **parameters}
+    clf = BinaryConnectClassifier(**parameters)
     export_onnx(clf.fit(X, np.arange(200) % 10), tmp_path / "net.onnx")
     model = onnx.shape_inference.infer_shapes(onnx.load(tmp_path / "net.onnx"))
     graph = model.graph
@@ -295,6 +396,10 @@ def test_integers_only(tmp_path, parameters):
             {"Quant": ["INT2"] * 3 + ["INT8"] * 2 + ["UINT7"] * 2 + ["UINT8"]},
         ),
         ({"activation": "sign"}, {"BipolarQuant": ["BIPOLAR"] * 5, "Quant": ["UINT8"]}),
+        (
+            {"layers": [Conv2D(9, 3), MaxPool2D()], "input_shape": (8, 8, 1)},
+            {"BipolarQuant": ["BIPOLAR"] * 2, "Quant": ["INT8", "UINT7", "UINT8"]},
+        ),
     ],
     ids=str,
 )
