@@ -21,7 +21,8 @@ from pybinnet._classifier import BinaryConnectClassifier
 from pybinnet._files import replace
 from pybinnet._header import Exported, State, header
 from pybinnet._integer_ramps import INT32, MAX_FRACTION_BITS, IntegerRamps, integer_ramps
-from pybinnet._model_file import read_input_shape
+from pybinnet._layers import notation
+from pybinnet._model_file import read_model
 from pybinnet._parameters import CHOICES, engine_method, rate_exponents
 from pybinnet._regressor import BinaryConnectRegressor
 from pybinnet._validation import check_flag, check_number, numbers
@@ -48,7 +49,7 @@ def export_c(
     The inputs of ``name_predict`` are bytes if the classifier was fitted on bytes. Otherwise
     they are int32, and ``name_encode`` makes of them the features that `predict` makes: an input
     `i` is the number ``i / 2**fraction_bits``. The bytes are the same for every int32, which is
-    proved for each export.
+    proved for each export. Images are inputs in the order row, column, channel.
 
     Parameters
     ----------
@@ -63,8 +64,8 @@ def export_c(
         Bits behind the binary point of inputs, 0 to 30. If sensor readings are what the classifier
         was fitted on, 0 is right.
     X_test : array-like of shape (n_tests, n_features), default=None
-        Rows that ``name_selftest`` predicts: multiples of ``2**-fraction_bits``. By default eight
-        random ones; of int32 the extremes and up to 31, so that all ramps are met.
+        Rows, or images, that ``name_selftest`` predicts: multiples of ``2**-fraction_bits``. By
+        default eight random ones; of int32 the extremes and up to 31, so that all ramps are met.
     checkpoint : bool, default=False
         Whether to add `checkpoint_` and its configuration, from which the device can go on
         learning as if it had begun there (``name_config``, ``name_checkpoint``). Of the classifier
@@ -109,11 +110,6 @@ def export_c(
             "binnet_model_predict"
         )
     check_exportable("export_c", clf, BinaryConnectClassifier)
-    if read_input_shape(clf.model_) is not None:
-        raise ValueError(
-            "export_c takes fully connected networks, and this one has convolutions; C programs "
-            "open the file of save_model, by binnet_model_open"
-        )
     if clf._multilabel:
         raise ValueError(
             "export_c takes classes that exclude each other; C programs get the scores of these "
@@ -180,11 +176,11 @@ def _checked_name(name: Any) -> str:
 
 
 def _description(clf: BinaryConnectClassifier) -> str:
-    method, n_features, n_layers = np.frombuffer(clf.model_, "<u4", 8)[[3, 6, 7]]  # FORMAT.md
-    units = np.frombuffer(clf.model_, "<u4", 2 * n_layers, 32)[1::2]
-    sizes = "-".join(map(str, (n_features, *units)))
+    (method,) = np.frombuffer(clf.model_, "<u4", 1, 12)  # FORMAT.md
+    layers = read_model(clf.model_)
+    network = notation(layers[0].input_shape, tuple(layer.form for layer in layers))
     weights, activation = CHOICES["weights"][method & 1], CHOICES["activation"][method >> 2 & 1]
-    return f"A {sizes} network with {weights} weights and {activation} activation."
+    return f"A {network} network with {weights} weights and {activation} activation."
 
 
 def _state(clf: BinaryConnectClassifier) -> State:
@@ -194,20 +190,21 @@ def _state(clf: BinaryConnectClassifier) -> State:
         checkpoint=clf.checkpoint_,
         seed=before.seed,
         batch_size=before.batch_size,
-        units=before.units,
+        layers=before.layers,
+        image=before.image or (0, 0),
         method=tuple(map(int, astuple(method))),
         class_counts=before.counts,
         n_rows=before.n_rows,
         rate_exponents=rate_exponents(clf),
         arena_bytes=_engine.portable_net_size(
-            clf.encoder_.n_features_out_, _engine.dense(*before.units), before.batch_size, method
+            clf.encoder_.n_features_out_, before.layers, before.batch_size, method, before.image
         ),
     )
 
 
 def _as_inputs(clf: BinaryConnectClassifier, X_test: ArrayLike, fraction_bits: int) -> NDArray[Any]:
     """Rows, given as to `predict`, as the inputs that the header takes."""
-    rows = numbers(validate_data(clf, X_test, reset=False))
+    rows = numbers(validate_data(clf, clf._flattened(X_test, reset=False), reset=False))
     if clf.encoder_.identity_:
         return clf.encoder_._encode(rows)
     with np.errstate(over="ignore"):

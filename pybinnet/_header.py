@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pybinnet._engine import Layer
 from pybinnet._integer_ramps import INT32, IntegerRamps, fit_int32
 
 # C whose names begin with name_ or NAME_; `header` puts the exported name in.
@@ -149,7 +150,8 @@ class State:
     checkpoint: bytes
     seed: int
     batch_size: int
-    units: tuple[int, ...]
+    layers: tuple[Layer, ...]
+    image: tuple[int, int]  # height and width, for convolutions, else 0, 0
     method: tuple[int, ...]  # as binnet_method
     class_counts: NDArray[Any]
     n_rows: int  # that they are of; 0: their sum
@@ -267,7 +269,7 @@ def _tests(exported: Exported) -> str:
 
 def _learning(state: State) -> str:
     first, last = state.rate_exponents
-    layers = (f"{{BINNET_DENSE, {units}, 0, 0, 0, 0}}" for units in state.units)
+    height, width = state.image
     method = ", ".join(map(str, state.method))
     checkpoint = map("0x{:02x}".format, np.frombuffer(state.checkpoint, dtype=np.uint8))
     return (
@@ -281,12 +283,21 @@ def _learning(state: State) -> str:
         f"#define NAME_LAST_RATE {last}\n"
         f"#define NAME_CHECKPOINT_BYTES {len(state.checkpoint)}\n"
         + _array("uint32_t name_class_counts[NAME_N_CLASSES]", state.class_counts)
-        + _array(f"binnet_layer name_layers[{len(state.units)}]", layers)
+        + _array(f"binnet_layer name_layers[{len(state.layers)}]", map(_layer, state.layers))
         + "static const binnet_config name_config = {\n"
-        f"    {state.seed}u, NAME_N_FEATURES, {len(state.units)}, NAME_BATCH_SIZE, name_layers,\n"
-        f"    {{{method}}}, name_class_counts, {state.n_rows}, 0, 0, NULL, NULL}};\n"
-        + _array("uint8_t name_checkpoint[NAME_CHECKPOINT_BYTES]", checkpoint)
+        f"    {state.seed}u, NAME_N_FEATURES, {len(state.layers)}, NAME_BATCH_SIZE, name_layers,\n"
+        f"    {{{method}}}, name_class_counts, {state.n_rows}, {height}, {width},\n"
+        "    NULL, NULL};\n" + _array("uint8_t name_checkpoint[NAME_CHECKPOINT_BYTES]", checkpoint)
     )
+
+
+def _layer(layer: Layer) -> str:
+    """An initializer of binnet_layer."""
+    if not layer.kernel_size:
+        return f"{{BINNET_DENSE, {layer.units}, 0, 0, 0, 0}}"
+    padding = "BINNET_VALID" if layer.valid else "BINNET_SAME"
+    sizes = f"{layer.kernel_size}, {layer.stride}, {padding}, {layer.pool}"
+    return f"{{BINNET_CONV2D, {layer.units}, {sizes}}}"
 
 
 def _array(declaration: str, values: Iterable[Any]) -> str:

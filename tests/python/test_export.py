@@ -25,6 +25,9 @@ from sklearn.pipeline import make_pipeline
 from pybinnet import (
     BinaryConnectClassifier,
     BinaryConnectRegressor,
+    Conv2D,
+    Dense,
+    MaxPool2D,
     PiecewiseLinearEncoder,
     _engine,
     export_c,
@@ -164,6 +167,11 @@ def export(library, tmp_path):
 
 # Predictions
 
+IMAGES = {
+    "layers": [Conv2D(9, 3), MaxPool2D(2), Conv2D(5, 2, "valid", 2), Dense(12)],
+    "input_shape": (8, 8, 1),
+}
+
 
 def digits():
     X, y = load_digits(return_X_y=True)
@@ -178,6 +186,8 @@ def digits():
         {"activation": "sign"},
         {"activation": "sign", "weights": "ternary", "hidden_layer_sizes": (40, 33, 20)},
         {"hidden_layer_sizes": ()},
+        IMAGES,
+        {**IMAGES, "activation": "sign", "weights": "ternary"},
     ],
     ids=str,
 )
@@ -211,6 +221,20 @@ def test_fractions(export, load, fraction_bits):
     np.testing.assert_array_equal(device.encode(inputs), clf.encoder_.transform(X))
     np.testing.assert_array_equal(clf.classes_[device.predict(inputs)[1]], clf.predict(X))
     assert device.labels() == [f'"{label}",' for label in clf.classes_]
+
+
+def test_images_of_fractions(export):
+    X, y = load_digits().images / 16, load_digits().target
+    clf = BinaryConnectClassifier(layers=IMAGES["layers"], max_iter=2, random_state=0).fit(X, y)
+    device = export(clf, fraction_bits=4, X_test=X[:9])
+    assert device.selftest() == 0
+    assert device.size("N_TESTS") == 9
+    assert "/* A 8x8x1-9C3-MP2-5C2/2-12-10 network with binary weights and relu" in device.text
+    inputs = (X * 16).reshape(len(X), -1)
+    np.testing.assert_array_equal(device.encode(inputs), clf._features(X))
+    np.testing.assert_array_equal(clf.classes_[device.predict(inputs)[1]], clf.predict(X))
+    with pytest.raises(ValueError, match=r"X has shape \(9, 7, 8\), and its images must be of"):
+        export(clf, fraction_bits=4, X_test=X[:9, 1:])
 
 
 def test_integers_of_two_classes(export):
@@ -569,7 +593,11 @@ int32_t learn(const uint8_t *x, const uint16_t *labels, uint32_t n_rows, uint8_t
 
 @pytest.mark.parametrize(
     "parameters",
-    [{}, {"weights": "ternary", "solver": "adamax", "dropout": 0.3, "hidden_layer_sizes": (9, 7)}],
+    [
+        {},
+        {"weights": "ternary", "solver": "adamax", "dropout": 0.3, "hidden_layer_sizes": (9, 7)},
+        IMAGES,
+    ],
 )
 def test_device_goes_on_learning(tmp_path, library, parameters):
     X, y = load_digits(return_X_y=True)
@@ -593,12 +621,13 @@ def test_device_goes_on_learning(tmp_path, library, parameters):
     before = clf._configuration
     net = _engine.Net(
         64,
-        _engine.dense(*before.units),
+        before.layers,
         32,
         before.seed,
         before.counts,
         engine_method(before.method),
         n_rows=before.n_rows,
+        image=before.image,
     )
     net.restore(clf.checkpoint_)
     net.train_step(X[:20], labels, rate_exponents(clf)[1])

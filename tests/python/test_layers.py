@@ -28,7 +28,6 @@ from pybinnet import (
     _latent,
     _shapes,
     evaluate_latent,
-    export_c,
     load_model,
     save_model,
 )
@@ -509,13 +508,6 @@ def test_appendices_that_do_not_fit(tmp_path, changed):
     path.write_bytes(append(found.model_, _values(found) | changed))
     with pytest.raises(ValueError, match=r"images\.binnet has an appendix that does not fit"):
         load_model(path)
-
-
-def test_exports_that_know_no_convolutions(tmp_path):
-    found = classifier().fit(X, Y)
-    with pytest.raises(ValueError, match="export_c takes fully connected networks"):
-        export_c(found, tmp_path / "images.h")
-    assert not list(tmp_path.iterdir())
 
 
 # Going on
