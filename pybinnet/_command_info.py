@@ -11,6 +11,7 @@ from typing import Any
 
 from pybinnet import _engine
 from pybinnet._cpu import cpu_info
+from pybinnet._layers import has_convolutions, notation
 from pybinnet._model_file import read_model
 from pybinnet._saved import load_model
 
@@ -47,9 +48,11 @@ def _of_machine() -> dict[str, Any]:
 def _of_model(path: str) -> dict[str, Any]:
     estimator = load_model(path)
     layers = read_model(estimator.model_)
+    forms = tuple(layer.form for layer in layers)
+    names = notation(layers[0].input_shape, forms).split("-")
     info = {
         "estimator": type(estimator).__name__,
-        "layers": [estimator.encoder_.n_features_out_, *(layer.form.units for layer in layers)],
+        "layers": names if has_convolutions(forms) else list(map(int, names)),
         "weights": estimator.weights,
         "activation": estimator.activation,
         "network_bytes": len(estimator.model_),

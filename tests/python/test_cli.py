@@ -15,6 +15,9 @@ from sklearn.datasets import load_diabetes, load_digits, load_iris
 from pybinnet import (
     BinaryConnectClassifier,
     BinaryConnectRegressor,
+    Conv2D,
+    Dense,
+    MaxPool2D,
     _engine,
     cpu_info,
     export_c,
@@ -113,6 +116,29 @@ def test_info_of_a_model(run, tmp_path):
     code, _, err = run("info", "rows.csv")
     assert code == 1 and "rows.csv" in err
     assert run("predict", "net", "rows.csv")[0] == 0
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, float])
+def test_a_model_of_images(call, tmp_path, dtype):
+    digits = load_digits()
+    X, y = (15 * digits.images[:200]).astype(dtype), digits.target[:200]
+    layers = [Conv2D(6, 3, stride=2), MaxPool2D(), Dense(9)]
+    clf = BinaryConnectClassifier(layers=layers, max_iter=2, random_state=0).fit(X, y)
+    save_model(clf, tmp_path / "net")
+    code, out, _ = call("info", "net", "--json")
+    told = json.loads(out)
+    assert (code, told["columns"]) == (0, 64)
+    assert told["layers"] == ["8x8x1", "6C3/2", "MP2", "9", "10"]
+    assert "layers           8x8x1, 6C3/2, MP2, 9, 10\n" in call("info", "net")[1]
+    write(tmp_path / "rows.csv", map(str, range(64)), X.reshape(200, -1).tolist())
+    code, out, _ = call("predict", "net", "rows.csv")
+    assert code == 0
+    assert [int(line) for line in out.split()[1:]] == clf.predict(X).tolist()
+    assert call("export", "net", "net.h") == (0, "", "")
+    export_c(clf, tmp_path / "same.h", "net")
+    assert (tmp_path / "net.h").read_text() == (tmp_path / "same.h").read_text()
+    assert call("export", "net", "net.onnx") == (0, "", "")
+    assert (tmp_path / "net.onnx").read_bytes()
 
 
 def test_unknown_instruction_set(run):
