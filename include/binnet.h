@@ -186,7 +186,9 @@ binnet_status binnet_augment(const binnet_augmentation *how, uint64_t seed, uint
 #define BINNET_MAX_RATE_EXPONENT 15 /* the rate 2^-15 is one step of the int16 latent weights */
 #define BINNET_MAX_KERNEL_SIZE 31   /* of a convolution, and its largest stride */
 #define BINNET_MAX_POOL 15
+#define BINNET_MAX_SIZE 4095         /* of an image, its height and its width */
 #define BINNET_MAX_POSITIONS 8388608 /* of a convolution's pooled outputs, all images of a batch */
+#define BINNET_MAX_OUTPUTS 16777216  /* of a convolution, pooled, of all filters, one image */
 
 typedef enum binnet_layer_kind {
     BINNET_DENSE = 1, /* fully connected, L1 batch norm, activation (last layer: none) */
@@ -263,7 +265,7 @@ typedef struct binnet_config {
     const uint32_t *class_counts; /* training rows of each class; NULL: equally many */
     uint32_t n_rows; /* that class_counts is of; 0: their sum, as classes exclude each other */
     /* Where a row of x is an image, [height][width][channels], as a convolution wants it; channels
-     * is n_features / (height * width). 0, 0: it is none. */
+     * is n_features / (height * width). 0, 0: it is none. Else 1 to BINNET_MAX_SIZE. */
     uint32_t height;
     uint32_t width;
     const binnet_kernels *kernels;   /* NULL: the best */
@@ -274,8 +276,9 @@ typedef struct binnet_config {
 typedef struct binnet_net binnet_net;
 
 /* Arena bytes that a configuration needs. LIMIT where its sums could overflow: of a convolution,
- * where kernel_size^2 times the channels before or after it are more than 65536, or where a batch
- * has more than BINNET_MAX_POSITIONS pooled outputs of a filter, 32768 with the exact gradient. */
+ * where kernel_size^2 times the channels before or after it are more than 65536, where an image has
+ * more than BINNET_MAX_OUTPUTS pooled outputs, or where a batch has more than BINNET_MAX_POSITIONS
+ * of a filter, 32768 with the exact gradient. */
 binnet_status binnet_net_size(const binnet_config *config, size_t *n_bytes);
 
 /* Makes a net with random weights in the arena. */

@@ -6,8 +6,7 @@
 #if BINNET_CONVOLUTIONS
 /* ---- Shapes -------------------------------------------------------------------------------- */
 
-/* Summands of int32 sums, of at most 255 each; and a height or width, of 12 bits in a file. */
-enum { MOST_SUMMANDS = 65536, MOST_SIZE = 4095 };
+enum { MOST_SUMMANDS = 65536 }; /* of int32 sums, of at most 255 each */
 
 /* Outputs along a height or width, and how many of a kernel's rows stand before the first. */
 static uint32_t outputs(uint32_t size, uint32_t kernel, uint32_t stride, int valid,
@@ -39,6 +38,7 @@ static binnet_status convolve_shape(binnet_shape *shape, const binnet_layer *lay
     if (!image->out_height || !image->out_width) return BINNET_ERR_ARGUMENT;
     const uint32_t most = MOST_SUMMANDS / (kernel * kernel);
     if (channels > most || layer->units > most) return BINNET_ERR_LIMIT;
+    if (layer->units > BINNET_MAX_OUTPUTS / binnet_positions(image)) return BINNET_ERR_LIMIT;
     shape->fan_in = binnet_window(image);
     shape->height = image->out_height;
     shape->width = image->out_width;
@@ -373,7 +373,7 @@ binnet_status binnet_start_shape(binnet_shape *shape, uint32_t n_features, uint3
 #if BINNET_CONVOLUTIONS
     if (!height && !width) return BINNET_OK;
     if (!height || !width) return BINNET_ERR_ARGUMENT;
-    if (height > MOST_SIZE || width > MOST_SIZE) return BINNET_ERR_LIMIT;
+    if (height > BINNET_MAX_SIZE || width > BINNET_MAX_SIZE) return BINNET_ERR_LIMIT;
     if (n_features % (height * width)) return BINNET_ERR_ARGUMENT;
     shape->height = height;
     shape->width = width;

@@ -14,7 +14,6 @@ from pybinnet import _engine
 from pybinnet._shapes import Shape
 from pybinnet._validation import check_number
 
-_MAX_SIZE = 4095  # of a height or width, which files have in 12 bits
 MAX_CROP = 127
 
 
@@ -27,7 +26,9 @@ def check_input_shape(shape: Any, name: str = "input_shape") -> None:
             f"{name}={shape!r} is no shape of an image; give (height, width, channels), such "
             "as (28, 28, 1)"
         )
-    for size, most in zip(shape, (_MAX_SIZE, _MAX_SIZE, _engine.MAX_FEATURES), strict=True):
+    for size, most in zip(
+        shape, (_engine.MAX_SIZE, _engine.MAX_SIZE, _engine.MAX_FEATURES), strict=True
+    ):
         check_number(name, size, Integral, 1, most, whole=shape)
     if math.prod(map(int, shape)) > _engine.MAX_FEATURES:
         raise ValueError(

@@ -224,6 +224,12 @@ def _check_convolution(layer: _engine.Layer, shape: Shape, batch_size: int, exac
             f"layers: {pool[0]} is larger than what there is to pool, {_sizes(sums)} sums of {name}"
         )
     height, width, _ = _shapes.output(layer, shape)
+    n = height * width * layer.units
+    if n > _engine.MAX_OUTPUTS:
+        raise ValueError(
+            f"layers: {name} puts out {_sizes((height, width, layer.units))} = {n} numbers for an "
+            f"image; at most {_engine.MAX_OUTPUTS} work; pool more, or give fewer filters"
+        )
     n, most = batch_size * height * width, _EXACT_POSITIONS if exact else _engine.MAX_POSITIONS
     if n > most:
         raise ValueError(

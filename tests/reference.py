@@ -489,7 +489,8 @@ class Images:
         k = self.conv.kernel_size
         H2, W2, M = self.output()
         fits = k <= min(self.H, self.W) and min(H2, W2) >= 1  # pool <= H1 is H2 >= 1
-        return fits and k * k * max(self.C, M) <= 65536 and most_rows >= H2 * W2
+        fits = fits and k * k * max(self.C, M) <= 65536 and H2 * W2 * M <= 1 << 24
+        return fits and most_rows >= H2 * W2
 
     def pixels(self):
         """[H2·W2·p·p][k·k]: the pixel y·W + x that (i, j) is at in each sum; H·W if outside."""

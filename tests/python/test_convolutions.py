@@ -231,6 +231,9 @@ def test_the_core_takes_the_nets_that_the_reference_takes():
         ((64, 64, 1), (Conv2D(1, 1), 2), 2048, True, False),
         ((64, 64, 1), (Conv2D(1, 1), 2), 2049, False, False),  # R
         ((64, 64, 1), (Conv2D(1, 1, pool=2), 2), 2049, True, False),
+        ((256, 128, 1), (Conv2D(512, 1), Conv2D(1, 1, pool=2), 2), 1, True, True),
+        ((256, 128, 1), (Conv2D(513, 1), Conv2D(1, 1, pool=2), 2), 1, False, False),  # H2·W2·M
+        ((256, 256, 1), (Conv2D(65536, 1), Conv2D(1, 1, 16), 2), 1, False, False),
         ((4095, 1, 2), (Conv2D(1, 1), 2), 1, True, True),
         ((4096, 1, 2), (Conv2D(1, 1), 2), 1, False, False),  # 12 bits in files
         ((1, 4095, 2), (Conv2D(1, 1), 2), 1, True, True),

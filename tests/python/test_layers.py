@@ -139,6 +139,11 @@ def test_refused_layers(make, layers, error, message):
         ([Conv2D(7282, 1), Conv2D(2, 3)], {}, "for its 7282 channels of its input; .*int32"),
         ([Conv2D(2185, 1), Dense(4)], {}, r"Dense\(4\) would have 6 x 5 x 2185 = 65550 inputs"),
         (
+            [Conv2D(513, 1)],
+            {"input_shape": (256, 128, 1)},
+            r"filters=513.* puts out 256 x 128 x 513 = 16809984 numbers for an image; at most 16",
+        ),
+        (
             [Conv2D(3, 1)],
             {"batch_size": 1093, "quantized_backprop": False},
             "puts out 6 x 5 for each of 1093 images of a batch, 32790; at most 32768 work with",
