@@ -413,7 +413,7 @@ binnet_status binnet_model_evaluate(const binnet_model *model, const uint8_t *x,
 /* In the arena: pointers and numbers; latent weights; their signs; biases and scales; gradients of
  * biases. */
 #define BINNET_NET_LAYER_(N, M)                                                                    \
-    (24 + 22 * sizeof(void *) + BINNET_UP_(2 * N * M, 8) + BINNET_UP_(N, 64) / 8 * M +             \
+    (32 + 24 * sizeof(void *) + BINNET_UP_(2 * N * M, 8) + BINNET_UP_(N, 64) / 8 * M +             \
      2 * BINNET_UP_(2 * M, 8) + BINNET_UP_(4 * M, 8))
 #define BINNET_NET_1_(B, F, o)                                                                     \
     (BINNET_SUM_1_(BINNET_NET_LAYER_, F, o) +                                                      \
@@ -430,7 +430,7 @@ binnet_status binnet_model_evaluate(const binnet_model *model, const uint8_t *x,
 /* The net; its targets; what is normed; activations with sums or errors; bits of an input; a number
  * for the thread; a row of sums. a, b, c are hidden units or 0. */
 #define BINNET_NET_REST_(B, F, a, b, c, o, weights)                                                \
-    (64 + 16 * sizeof(void *) + BINNET_UP_(o, 8) +                                                 \
+    (64 + 20 * sizeof(void *) + BINNET_UP_(o, 8) +                                                 \
      BINNET_MAX_(BINNET_BYTES_(B, a, b, c) + BINNET_UP_(B * (o), 8),                               \
                  (size_t)16 * ((a) + (b) + (c) + (o))) +                                           \
      BINNET_MAX_(                                                                                  \
