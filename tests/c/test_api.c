@@ -111,21 +111,99 @@ typedef struct golden {
     const char *name;
     binnet_method method;
     uint32_t checkpoint_crc32, model_crc32;
+    uint32_t height, width, channels; /* of images; else 0, of rows of 100 numbers */
+    uint32_t n_layers;
+    binnet_layer layers[4];
 } golden;
 
+#define ROWS_OF_100                                                                                \
+    0, 0, 100, 3, { {BINNET_DENSE, 70}, {BINNET_DENSE, 33}, {BINNET_DENSE, 26} }
 static const golden golden_runs[] = {
-    {"binary", {0, 0, 0, 0, 0, 0, 0}, 0x050395d5, 0x6d981ef6},
-    {"binary-stochastic", {0, 1, 0, 0, 0, 0, 0}, 0xa91ae2e6, 0x392fb703},
-    {"ternary", {1, 0, 0, 0, 0, 0, 0}, 0xd5bbe380, 0xe1c615e4},
-    {"ternary-stochastic", {1, 1, 0, 0, 0, 0, 0}, 0x16e970fc, 0x96b25fd1},
-    {"sign", {0, 0, 1, 0, 0, 0, 0}, 0xced8ec8e, 0xb9da3b02},
-    {"adamax", {0, 0, 0, 1, 0, 0, 0}, 0xe2d350ff, 0x84f2893f},
-    {"exact", {0, 0, 0, 0, 1, 0, 0}, 0xffee20f8, 0xe576b630},
-    {"dropout", {0, 0, 0, 0, 0, 128, 0}, 0xd7e8f83d, 0x0a915a37},
-    {"input-dropout", {.input_dropout = 51}, 0xcb65476b, 0xe1222cd9},
-    {"all", {1, 1, 1, 1, 1, 77, 50}, 0x9d53e9b0, 0xbffe1f63},
-    {"sign-dropout", {0, 0, 1, 0, 0, 64, 0}, 0xd0b4823a, 0x32befdb2},
+    {"binary", {0, 0, 0, 0, 0, 0, 0}, 0x050395d5, 0x6d981ef6, ROWS_OF_100},
+    {"binary-stochastic", {0, 1, 0, 0, 0, 0, 0}, 0xa91ae2e6, 0x392fb703, ROWS_OF_100},
+    {"ternary", {1, 0, 0, 0, 0, 0, 0}, 0xd5bbe380, 0xe1c615e4, ROWS_OF_100},
+    {"ternary-stochastic", {1, 1, 0, 0, 0, 0, 0}, 0x16e970fc, 0x96b25fd1, ROWS_OF_100},
+    {"sign", {0, 0, 1, 0, 0, 0, 0}, 0xced8ec8e, 0xb9da3b02, ROWS_OF_100},
+    {"adamax", {0, 0, 0, 1, 0, 0, 0}, 0xe2d350ff, 0x84f2893f, ROWS_OF_100},
+    {"exact", {0, 0, 0, 0, 1, 0, 0}, 0xffee20f8, 0xe576b630, ROWS_OF_100},
+    {"dropout", {0, 0, 0, 0, 0, 128, 0}, 0xd7e8f83d, 0x0a915a37, ROWS_OF_100},
+    {"input-dropout", {.input_dropout = 51}, 0xcb65476b, 0xe1222cd9, ROWS_OF_100},
+    {"all", {1, 1, 1, 1, 1, 77, 50}, 0x9d53e9b0, 0xbffe1f63, ROWS_OF_100},
+    {"sign-dropout", {0, 0, 1, 0, 0, 64, 0}, 0xd0b4823a, 0x32befdb2, ROWS_OF_100},
+    {"convolution",
+     {0, 0, 0, 0, 0, 0, 0},
+     0x37c7940f,
+     0x28f05a30,
+     11,
+     9,
+     3,
+     4,
+     {{BINNET_CONV2D, 10, 3, 1, BINNET_SAME, 2},
+      {BINNET_CONV2D, 13, 2, 1, BINNET_VALID, 1},
+      {BINNET_DENSE, 21},
+      {BINNET_DENSE, 5}}},
+    {"convolution-ternary-stochastic",
+     {1, 1, 0, 0, 0, 0, 0},
+     0x999772c2,
+     0x4d6efac3,
+     13,
+     11,
+     1,
+     3,
+     {{BINNET_CONV2D, 16, 5, 1, BINNET_SAME, 3},
+      {BINNET_CONV2D, 9, 3, 1, BINNET_VALID, 1},
+      {BINNET_DENSE, 6}}},
+    {"convolution-sign-dropout",
+     {0, 0, 1, 0, 0, 64, 0},
+     0x9b82b237,
+     0xc8230697,
+     11,
+     10,
+     2,
+     4,
+     {{BINNET_CONV2D, 67, 3, 2, BINNET_VALID, 1},
+      {BINNET_CONV2D, 33, 3, 1, BINNET_SAME, 2},
+      {BINNET_DENSE, 20},
+      {BINNET_DENSE, 4}}},
+    {"convolution-adamax-exact",
+     {0, 0, 0, 1, 1, 0, 0},
+     0xc94ca2d3,
+     0x3265582f,
+     9,
+     8,
+     3,
+     3,
+     {{BINNET_CONV2D, 8, 4, 2, BINNET_SAME, 2},
+      {BINNET_CONV2D, 12, 2, 1, BINNET_SAME, 1},
+      {BINNET_DENSE, 5}}},
+    {"convolution-all",
+     {1, 1, 1, 1, 1, 77, 50},
+     0x0191fdfa,
+     0xeff7682d,
+     10,
+     7,
+     2,
+     3,
+     {{BINNET_CONV2D, 11, 2, 1, BINNET_SAME, 3},
+      {BINNET_CONV2D, 70, 1, 1, BINNET_SAME, 1},
+      {BINNET_DENSE, 3}}},
 };
+enum { N_GOLDEN = sizeof golden_runs / sizeof *golden_runs };
+
+/* A small net of the kind of a golden run: of its method, and with convolutions if that has them. */
+static binnet_config small_config(const golden *run) {
+    static const binnet_layer convolutions[] = {{BINNET_CONV2D, 9, 3, 1, BINNET_SAME, 2},
+                                                {BINNET_CONV2D, 6, 2, 2},
+                                                {BINNET_DENSE, CLASSES}};
+    binnet_config config = make_config();
+    config.method = run->method;
+    if (!run->height) return config;
+    config.height = 5;
+    config.width = 4;
+    config.n_layers = 3;
+    config.layers = convolutions;
+    return config;
+}
 
 static uint32_t last_word(const uint8_t *bytes, size_t n) {
     const uint8_t *p = bytes + n - 4;
@@ -133,35 +211,39 @@ static uint32_t last_word(const uint8_t *bytes, size_t n) {
 }
 
 static void test_golden(const golden *run) {
-    enum { N = 100, B = 50, T = 20 };
-    static const binnet_layer golden_layers[] = {
-        {BINNET_DENSE, 70}, {BINNET_DENSE, 33}, {BINNET_DENSE, 26}};
-    static uint8_t rows[3][B * N], record[1 << 17];
+    enum { MOST_FEATURES = 300, MOST_BATCH = 50 };
+    static uint8_t rows[3][MOST_BATCH * MOST_FEATURES], record[1 << 17];
+    const uint32_t area = run->height ? run->height * run->width : 1, N = area * run->channels;
+    const uint32_t B = run->height ? 12 : MOST_BATCH, T = run->height ? 8 : 20;
+    const uint32_t n_classes = run->layers[run->n_layers - 1].units;
     uint32_t counts[26];
     binnet_config config = make_config();
     binnet_net *net;
+    EXPECT(N <= MOST_FEATURES);
     for (int k = 0; k < 26; ++k) counts[k] = k == 0 ? 5 : k == 1 ? 100 : 20;
     config.seed = ((uint64_t)1 << 40) + 5;
     config.n_features = N;
-    config.n_layers = 3;
+    config.n_layers = run->n_layers;
     config.batch_size = B;
-    config.layers = golden_layers;
+    config.layers = run->layers;
     config.class_counts = counts;
     config.method = run->method;
+    config.height = run->height;
+    config.width = run->width;
     EXPECT(binnet_net_init(&net, arena, sizeof arena, &config) == BINNET_OK);
     for (uint32_t t = 0; t < T; ++t) {
         const binnet_rng pixels = binnet_rng_stream(1, 64, 0, t);
         const binnet_rng classes = binnet_rng_stream(1, 65, 0, t);
         uint8_t *batch = rows[t < 2 ? t : 2]; /* keeps the first two batches */
-        uint16_t targets[B];
+        uint16_t targets[MOST_BATCH];
         for (uint32_t b = 0; b < B; ++b) {
-            uint8_t bytes[104];
-            binnet_rng_blocks(&pixels, b, 0, 13, bytes);
+            uint8_t bytes[MOST_FEATURES + 7];
+            binnet_rng_blocks(&pixels, b, 0, (N + 7) / 8, bytes);
             memcpy(batch + b * N, bytes, N);
             binnet_rng_blocks(&classes, b, 0, 1, bytes);
-            targets[b] = bytes[0] % 26;
+            targets[b] = (uint16_t)(bytes[0] % n_classes);
         }
-        EXPECT(binnet_net_train_step(net, batch, targets, t == T - 1 ? 17 : B,
+        EXPECT(binnet_net_train_step(net, batch, targets, t == T - 1 ? B / 3 + 1 : B,
                                      binnet_rate_exponent(3, 9, t, T), NULL) == BINNET_OK);
     }
     EXPECT(binnet_checkpoint_write(net, record, sizeof record) == BINNET_OK);
@@ -178,13 +260,12 @@ static void test_golden(const golden *run) {
 
 /* Targets of a class against the rest train to the same bytes as labels, and what is refused leaves
  * the net as it was. */
-static void test_targets(const binnet_method *method) {
+static void test_targets(const golden *run) {
     int8_t targets[ROWS * CLASSES];
-    binnet_config config = make_config();
+    const binnet_config config = small_config(run);
     binnet_net *net, *other;
     size_t n_bytes, n_other;
     uint64_t loss, loss_of_labels;
-    config.method = *method;
     for (uint32_t i = 0; i < ROWS * CLASSES; ++i)
         targets[i] = labels[i / CLASSES] == i % CLASSES ? 32 : -32;
     EXPECT(binnet_net_init(&net, arena, sizeof arena, &config) == BINNET_OK);
@@ -238,18 +319,16 @@ static void test_targets_between(void) {
     EXPECT(loss < first / 4);
 }
 
-/* A checkpoint of one method is refused by a net of another, and neither net nor bytes change. */
-static void test_methods_do_not_mix(void) {
-    const size_t n = sizeof golden_runs / sizeof *golden_runs;
-    for (size_t i = 0; i < n; ++i)
-        for (size_t j = 0; j < n; ++j) {
-            binnet_config config = make_config();
+/* A checkpoint of one kind of net is refused by a net of another, and neither net nor bytes change. */
+static void test_nets_do_not_mix(void) {
+    for (size_t i = 0; i < N_GOLDEN; ++i)
+        for (size_t j = 0; j < N_GOLDEN; ++j) {
+            binnet_config config = small_config(&golden_runs[i]);
             binnet_net *net, *other;
             size_t n_bytes, n_before;
-            config.method = golden_runs[i].method;
             EXPECT(binnet_net_init(&net, arena, sizeof arena, &config) == BINNET_OK);
             uint8_t *bytes = checkpoint_of(net, &n_bytes);
-            config.method = golden_runs[j].method;
+            config = small_config(&golden_runs[j]);
             EXPECT(binnet_net_init(&other, other_arena, sizeof other_arena, &config) == BINNET_OK);
             train(other, 0, 2);
             uint8_t *before = checkpoint_of(other, &n_before);
@@ -261,15 +340,14 @@ static void test_methods_do_not_mix(void) {
         }
 }
 
-/* Models of all methods from any address, by one row and by all, and no flipped bit is let pass. */
-static void test_models_of_methods(void) {
+/* Models of all kinds from any address, by one row and by all, and no flipped bit is let pass. */
+static void test_models_of_nets(void) {
     static uint64_t bytes[1 << 10], moved[1 << 10], scratch[1 << 16];
-    for (size_t i = 0; i < sizeof golden_runs / sizeof *golden_runs; ++i) {
-        binnet_config config = make_config();
+    for (size_t i = 0; i < N_GOLDEN; ++i) {
+        const binnet_config config = small_config(&golden_runs[i]);
         binnet_net *net;
         binnet_model model;
         int32_t scores[ROWS * CLASSES], again[ROWS * CLASSES];
-        config.method = golden_runs[i].method;
         EXPECT(binnet_net_init(&net, arena, sizeof arena, &config) == BINNET_OK);
         train(net, 0, 20);
         calibrate(net);
@@ -278,6 +356,7 @@ static void test_models_of_methods(void) {
         EXPECT(binnet_model_open(&model, bytes, n, NULL) == BINNET_OK);
         EXPECT(model.weights == config.method.weights &&
                model.activation == config.method.activation);
+        EXPECT(model.height == config.height && model.width == config.width);
         EXPECT(binnet_model_predict(&model, x, ROWS, scores, NULL, scratch, sizeof scratch) ==
                BINNET_OK);
         const char *const names[] = {"portable", "avx2", "avx512", "neon"};
@@ -398,15 +477,14 @@ static void check_appendix(binnet_net *net, const uint8_t *file, size_t n_bytes,
     free(bytes);
 }
 
-static void test_appendix(const binnet_method *method) {
+static void test_appendix(const golden *run) {
     static uint64_t scratch[1 << 16];
-    binnet_config config = make_config();
+    const binnet_config config = small_config(run);
     binnet_net *net;
     binnet_model model;
     uint8_t file[4096];
     int32_t scores[ROWS * CLASSES], again[ROWS * CLASSES];
     size_t n_bytes;
-    config.method = *method;
     EXPECT(binnet_net_init(&net, arena, sizeof arena, &config) == BINNET_OK);
     train(net, 0, 5);
     uint8_t *before = checkpoint_of(net, &n_bytes);
@@ -771,12 +849,11 @@ static void test_rest(void) {
 int main(void) {
     make_data();
     test_training();
-    for (size_t i = 0; i < sizeof golden_runs / sizeof *golden_runs; ++i)
-        test_golden(&golden_runs[i]), test_targets(&golden_runs[i].method),
-            test_appendix(&golden_runs[i].method);
+    for (size_t i = 0; i < N_GOLDEN; ++i)
+        test_golden(&golden_runs[i]), test_targets(&golden_runs[i]), test_appendix(&golden_runs[i]);
     test_targets_between();
-    test_methods_do_not_mix();
-    test_models_of_methods();
+    test_nets_do_not_mix();
+    test_models_of_nets();
     test_checkpoint_refusals();
     test_model();
     test_constant_sizes();

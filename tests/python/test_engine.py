@@ -26,16 +26,22 @@ def method_of(reference_method):
     return _engine.Method(**asdict(reference_method))
 
 
-def make_net(seed=golden.SEED, method="binary", n_jobs=None):
+BINARY = golden.RUNS["binary"]
+GOLDEN = pytest.mark.parametrize("name", golden.RUNS)
+
+
+def make_net(seed=golden.SEED, name="binary", n_jobs=None):
     """The net of a golden run."""
+    run = golden.RUNS[name]
     return _engine.Net(
-        golden.FEATURES,
-        _engine.dense(*golden.UNITS),
-        golden.BATCH,
+        run.n_features,
+        tuple(_engine.Layer(*layer) for layer in run.layers),
+        run.batch_size,
         seed,
-        golden.COUNTS,
-        method_of(golden.METHODS[method]),
+        run.counts,
+        method_of(run.method),
         n_jobs=n_jobs,
+        image=run.shape[:2],
     )
 
 
@@ -120,10 +126,11 @@ class TargetsNet:
         return getattr(self.net, name)
 
 
-@pytest.mark.parametrize("method", golden.METHODS)
-def test_targets_of_classes_train_to_the_golden_hash(isa, method):
-    net = TargetsNet(make_net(method=method), golden.UNITS[-1])
-    assert golden.digests(*golden.run(net)) == golden.expected()[method]
+@GOLDEN
+def test_targets_of_classes_train_to_the_golden_hash(isa, name):
+    run = golden.RUNS[name]
+    net = TargetsNet(make_net(name=name), run.units[-1])
+    assert golden.digests(*run.make(net)) == golden.expected()[name]
 
 
 def both_nets(method, n_features, units, batch, seed, counts, n_jobs=1):
@@ -159,23 +166,23 @@ def check_core(method, n_features, units, batch, seed, counts, n_jobs=1):
     assert np.array_equal(_engine.predict_scores(model, x), scores)
 
 
-@pytest.mark.parametrize("method", golden.METHODS)
+@GOLDEN
 @pytest.mark.parametrize("n_jobs", [1, 2, 3])
-def test_golden_hash(isa, n_jobs, method):
-    net = make_net(method=method, n_jobs=n_jobs)
-    assert golden.digests(*golden.run(net)) == golden.expected()[method]
+def test_golden_hash(isa, n_jobs, name):
+    net = make_net(name=name, n_jobs=n_jobs)
+    assert golden.digests(*golden.RUNS[name].make(net)) == golden.expected()[name]
 
 
-@pytest.mark.parametrize("method", golden.METHODS)
-def test_golden_hash_of_the_reference(method):
-    net = golden.reference_net(golden.METHODS[method])
-    assert golden.digests(*golden.run(net)) == golden.expected()[method]
+@GOLDEN
+def test_golden_hash_of_the_reference(name):
+    run = golden.RUNS[name]
+    assert golden.digests(*run.make(run.reference_net())) == golden.expected()[name]
 
 
 def test_checkpoint_continues_to_the_same_bytes():
     def train(net, first, last):
         for step in range(first, last):
-            net.train_step(*golden.batch(step), 3)
+            net.train_step(*BINARY.batch(step), 3)
         return net
 
     whole = train(make_net(), 0, 6).checkpoint()
@@ -255,7 +262,7 @@ def test_sizes_beyond_the_bounds(n_features, units, message):
 
 @pytest.fixture(scope="module")
 def files():
-    return golden.run(make_net())
+    return BINARY.make(make_net())
 
 
 def crc(body):
@@ -287,13 +294,13 @@ def test_damaged_files_are_refused(files, damage, message):
         net.restore(damage(checkpoint, model))
     assert net.checkpoint() == before
     with pytest.raises(ValueError, match=f"the model: .*{message}"):
-        _engine.predict_scores(damage(model, checkpoint), golden.batch(0)[0])
+        _engine.predict_scores(damage(model, checkpoint), BINARY.batch(0)[0])
 
 
 @pytest.mark.parametrize("target", [33, -33, 127, -128])
 def test_targets_beyond_the_margin_are_refused(target):
-    net, x = make_net(), golden.batch(0)[0]
-    targets = np.zeros((len(x), golden.UNITS[-1]), dtype=np.int8)
+    net, x = make_net(), BINARY.batch(0)[0]
+    targets = np.zeros((len(x), BINARY.units[-1]), dtype=np.int8)
     targets[-1, -1] = target
     before = net.checkpoint()
     with pytest.raises(ValueError, match="a target not from -32 to 32"):
@@ -308,7 +315,7 @@ def test_checkpoint_of_another_net_is_refused(files):
 
 def test_every_flipped_bit_of_a_model_is_noticed(files):
     model = files[1]
-    x = golden.batch(0)[0]
+    x = BINARY.batch(0)[0]
     for position in range(0, len(model), 97):
         for bit in range(8):
             bad = bytearray(model)
@@ -388,7 +395,7 @@ def test_values_that_the_format_does_not_allow(files):
     for position, value in [(records + 6, 31), (rows + 12, 0xFF), (records + 7, 6)]:
         assert model[position] != value
         with pytest.raises(ValueError, match="value that its format does not allow"):
-            _engine.predict_scores(resealed(model, position, bytes([value])), golden.batch(0)[0])
+            _engine.predict_scores(resealed(model, position, bytes([value])), BINARY.batch(0)[0])
 
 
 def with_appendix(data, appendix):
@@ -397,14 +404,14 @@ def with_appendix(data, appendix):
     )
 
 
-@pytest.mark.parametrize("method", golden.METHODS)
-def test_appendix_is_ignored(isa, method):
-    net = make_net(method=method)
-    checkpoint, model = golden.run(net)
-    x = golden.batch(0)[0]
+@GOLDEN
+def test_appendix_is_ignored(isa, name):
+    net, run = make_net(name=name), golden.RUNS[name]
+    checkpoint, model = run.make(net)
+    x = run.batch(0)[0]
     scores = _engine.predict_scores(model, x)
     for appendix in (bytes(4), b"\xff" * 1000):
-        other = make_net(method=method)
+        other = make_net(name=name)
         other.restore(with_appendix(checkpoint, appendix))
         assert other.checkpoint() == checkpoint
         assert np.array_equal(_engine.predict_scores(with_appendix(model, appendix), x), scores)
@@ -418,7 +425,7 @@ def test_appendix_of_what_is_no_multiple_of_four(files):
         with pytest.raises(ValueError, match="value that its format does not allow"):
             net.restore(checkpoint)
         with pytest.raises(ValueError, match="value that its format does not allow"):
-            _engine.predict_scores(model, golden.batch(0)[0])
+            _engine.predict_scores(model, BINARY.batch(0)[0])
     assert net.checkpoint() == before
 
 
@@ -430,9 +437,9 @@ def test_wrong_width_at_predict(files):
 def test_two_runs_are_equal_in_new_processes():
     program = (
         "import sys; sys.path.insert(0, sys.argv[1]); import golden; from pybinnet import _engine;"
-        "sizes = golden.FEATURES, _engine.dense(*golden.UNITS), golden.BATCH;"
-        "net = _engine.Net(*sizes, 3, golden.COUNTS, n_jobs=2);"
-        "sys.stdout.buffer.write(golden.run(net)[0])"
+        "run = golden.RUNS['binary']; layers = _engine.dense(*run.units);"
+        "net = _engine.Net(run.n_features, layers, run.batch_size, 3, run.counts, n_jobs=2);"
+        "sys.stdout.buffer.write(run.make(net)[0])"
     )
     command = [sys.executable, "-c", program, str(TESTS)]
     runs = [subprocess.run(command, check=True, capture_output=True).stdout for _ in range(2)]
@@ -476,22 +483,22 @@ def test_threads_stay_within_limits():
 def test_forked_child_trains_on():
     """Threads do not survive a fork: the child must do the work alone, to the same bytes."""
     net = make_net(n_jobs=2)
-    net.train_step(*golden.batch(0), 3)
+    net.train_step(*BINARY.batch(0), 3)
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
-        net.train_step(*golden.batch(1), 3)
+        net.train_step(*BINARY.batch(1), 3)
         os.write(writer, hashlib.sha256(net.checkpoint()).digest())
         os._exit(0)
     assert os.waitpid(child, 0)[1] == 0
-    net.train_step(*golden.batch(1), 3)
+    net.train_step(*BINARY.batch(1), 3)
     assert os.read(reader, 32) == hashlib.sha256(net.checkpoint()).digest()
 
 
 def test_nets_train_at_the_same_time():
     """Eight Python threads, each with a net of two threads."""
     with ThreadPoolExecutor(8) as executor:
-        runs = list(executor.map(lambda _: golden.run(make_net(n_jobs=2)), range(16)))
+        runs = list(executor.map(lambda _: BINARY.make(make_net(n_jobs=2)), range(16)))
     assert {hashlib.sha256(checkpoint).hexdigest() for checkpoint, _ in runs} == {
         golden.expected()["binary"]["checkpoint_sha256"]
     }
