@@ -655,6 +655,35 @@ static void test_digits(uint32_t n, uint32_t n_digits) {
     release(values), release(planes);
 }
 
+/* Bits that are moved to and from any place of a row. */
+static void test_moved_bits(uint32_t at, uint32_t n) {
+    const size_t n_bytes = (n + 7) / 8, row_bytes = (at + n + 7) / 8;
+    guarded row = random_bytes(row_bytes), bits = random_bytes(n_bytes), back = guard(n_bytes);
+    if (n & 7) bits.start[n_bytes - 1] &= (uint8_t)((1u << (n & 7)) - 1);
+    guarded before = guard(row_bytes);
+    memset(row.start + at / 8 + (at % 8 != 0), 0, row_bytes - at / 8 - (at % 8 != 0));
+    if (at & 7) row.start[at / 8] &= (uint8_t)((1u << (at & 7)) - 1);
+    memcpy(before.start, row.start, row_bytes);
+    binnet_put_bits(row.start, at, bits.start, n);
+    int equal = 1;
+    for (uint32_t i = 0; i < 8 * row_bytes; ++i) {
+        const uint8_t *from = i < at || i >= at + n ? before.start : bits.start;
+        const uint32_t place = from == bits.start ? i - at : i;
+        equal &= (row.start[i / 8] >> i % 8 & 1) == (from[place / 8] >> place % 8 & 1);
+    }
+    expect(equal, "all", "put_bits", at, n, 0);
+    release(row), release(before);
+
+    row = random_bytes(row_bytes);
+    binnet_get_bits(back.start, row.start, at, n);
+    equal = 1;
+    for (uint32_t i = 0; i < 8 * n_bytes; ++i)
+        equal &= (back.start[i / 8] >> i % 8 & 1) ==
+                 (i < n ? row.start[(at + i) / 8] >> (at + i) % 8 & 1 : 0);
+    expect(equal, "all", "get_bits", at, n, 0);
+    release(row), release(bits), release(back);
+}
+
 /* The arguments are tables that must be supported here. */
 int main(int argc, char **argv) {
     static const char *const names[] = {"portable", "avx2", "avx512", "neon"};
@@ -674,6 +703,8 @@ int main(int argc, char **argv) {
         test_chances(kernels);
         for (uint32_t i = 0; i < 50; ++i) test_reach(kernels, 1 + draw(70));
         for (uint32_t i = 0; t == 0 && i < 50; ++i) test_digits(1 + draw(70), 1 + draw(8));
+        for (uint32_t at = 0; t == 0 && at < 20; ++at)
+            for (uint32_t n = 1; n < 40; ++n) test_moved_bits(at, n);
         test_xnor_shapes(kernels);
         for (uint32_t i = 0; i < 200; ++i)
             test_signs(kernels, 1 + draw(12), 1 + draw(150), 1 + draw(700));
