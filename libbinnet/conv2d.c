@@ -178,8 +178,8 @@ static const uint8_t *take_line(const void *context, uint32_t b, uint32_t y, uin
     if (pool == 1) return (const uint8_t *)layer->normed + line + x * (size_t)units;
     for (uint32_t i = 0; i < n; ++i) {
         const size_t at = line + (x + i) / pool * (size_t)units;
-        take_unpooled((int8_t *)buffer + i * (size_t)units, layer->normed + at,
-                      layer->origins + at, y % pool * pool + (x + i) % pool, units);
+        take_unpooled((int8_t *)buffer + i * (size_t)units, layer->normed + at, layer->origins + at,
+                      y % pool * pool + (x + i) % pool, units);
     }
     return buffer;
 }
@@ -222,14 +222,13 @@ static void error_line_task(void *context, uint32_t task, uint32_t worker) {
     uint8_t *scratch = net->scratch + worker * net->scratch_bytes;
     const int32_t *sums = (int32_t *)(void *)scratch;
     binnet_lines_sums(&j->lines, b, (int32_t)(y + image->top) - (int32_t)(image->kernel - 1),
-                      (int32_t)(x + image->left) - (int32_t)(image->kernel - 1), n_lines,
-                      n_columns, (int32_t *)(void *)scratch, (size_t)n_lines * n_columns * width,
+                      (int32_t)(x + image->left) - (int32_t)(image->kernel - 1), n_lines, n_columns,
+                      (int32_t *)(void *)scratch, (size_t)n_lines * n_columns * width,
                       scratch + line_sums(j));
     for (uint32_t c = 0; c < channels; c += width)
         for (uint32_t i = 0; i < n_lines; ++i) {
             const size_t first = ((size_t)b * image->height + y + i) * image->width + x;
-            int16_t *error =
-                net->layers[j->pass->layer->index - 1].error + first * channels + c;
+            int16_t *error = net->layers[j->pass->layer->index - 1].error + first * channels + c;
             for (uint32_t o = 0; o < n_columns; ++o, sums += width, error += channels)
                 net->training->round_error(error, sums, j->pass->input_shift,
                                            binnet_block(c, channels, width));
@@ -381,10 +380,9 @@ static void multiply_outer(binnet_pass *p) {
             gemm.values = (const uint8_t *)net->transposed;
             gemm.stride = j.n_positions;
         } else { /* columns of the error */
-            gemm.values = layer->origins
-                              ? (const uint8_t *)net->workplace->unpooled
-                              : (const uint8_t *)layer->normed +
-                                    j.first_image * (size_t)j.n_positions * layer->units;
+            gemm.values = layer->origins ? (const uint8_t *)net->workplace->unpooled
+                                         : (const uint8_t *)layer->normed +
+                                               j.first_image * (size_t)j.n_positions * layer->units;
             gemm.stride = 1;
             gemm.step = layer->units;
         }
@@ -400,8 +398,7 @@ static void multiply_outer(binnet_pass *p) {
             gemm.digit_bytes = j.n_positions * j.patch_bytes;
         } else {
             gemm.signs = 1;
-            if (j.n_planes > 1)
-                gemm.high = net->workplace->patches + j.n_positions * j.patch_bytes;
+            if (j.n_planes > 1) gemm.high = net->workplace->patches + j.n_positions * j.patch_bytes;
         }
         binnet_gemm_run(&gemm);
     }
@@ -439,8 +436,8 @@ void binnet_measure_convolution(const binnet_net *net, const binnet_layer_state 
                                      .n_digits = 1,
                                      .n_columns = units}};
     binnet_plan_convolution(&c);
-    binnet_need(&needs->input_bits, binnet_area(image->height * image->width,
-                                                channel_bytes(image) * bits, 1));
+    binnet_need(&needs->input_bits,
+                binnet_area(image->height * image->width, channel_bytes(image) * bits, 1));
     binnet_need(&needs->z,
                 binnet_area(net->batch_size, layer->positions * columns * sizeof(int32_t), 1));
     binnet_need(&needs->panels, binnet_convolution_panels(&c));

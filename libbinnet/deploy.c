@@ -13,7 +13,8 @@ static void start(const binnet_net *net, view *v) {
 size_t binnet_model_size(const binnet_net *net) {
     view v;
     start(net, &v);
-    for (uint32_t i = 0; i < net->n_layers; ++i) binnet_view_next(&v, net->layers[i].kind, net->layers[i].units);
+    for (uint32_t i = 0; i < net->n_layers; ++i)
+        binnet_view_next(&v, net->layers[i].kind, net->layers[i].units);
     return v.end + 4; /* no more than the net: it fits a size_t */
 }
 

@@ -24,8 +24,8 @@ static binnet_status convolve_shape(binnet_shape *shape, const binnet_layer *lay
     const int valid = layer->padding == BINNET_VALID;
     binnet_image *image = &shape->image;
     if (!kernel || kernel > BINNET_MAX_KERNEL_SIZE || kernel > shape->height ||
-        kernel > shape->width || stride > BINNET_MAX_KERNEL_SIZE ||
-        layer->padding > BINNET_VALID || pool > BINNET_MAX_POOL)
+        kernel > shape->width || stride > BINNET_MAX_KERNEL_SIZE || layer->padding > BINNET_VALID ||
+        pool > BINNET_MAX_POOL)
         return BINNET_ERR_ARGUMENT;
     image->height = shape->height;
     image->width = shape->width;
@@ -77,7 +77,8 @@ void binnet_put_bits(uint8_t *to, size_t at, const uint8_t *from, size_t n) {
     for (size_t i = 0; i < n_bytes; ++i) {
         to[i] = (uint8_t)(to[i] | from[i] << shift);
         /* The rest is in the next byte, if there is one. */
-        if (shift + (n - 8 * i < 8 ? n - 8 * i : 8) > 8) to[i + 1] = (uint8_t)(from[i] >> (8 - shift));
+        if (shift + (n - 8 * i < 8 ? n - 8 * i : 8) > 8)
+            to[i + 1] = (uint8_t)(from[i] >> (8 - shift));
     }
 }
 
@@ -142,8 +143,8 @@ void binnet_take_bits(const binnet_image *image, const uint8_t *pixels, size_t p
         const size_t at = i * image->kernel;
         const uint8_t *line = pixels + ((size_t)row * image->width) * pixel_bytes;
         if (dense && from < end)
-            memcpy(patch + (at + from) * pixel_bytes, line + (size_t)(x + (int32_t)from) * pixel_bytes,
-                   (end - from) * pixel_bytes);
+            memcpy(patch + (at + from) * pixel_bytes,
+                   line + (size_t)(x + (int32_t)from) * pixel_bytes, (end - from) * pixel_bytes);
         for (uint32_t j = from; !dense && j < end; ++j)
             binnet_put_bits(patch, (at + j) * channels,
                             line + (size_t)(x + (int32_t)j) * pixel_bytes, channels);
@@ -222,11 +223,11 @@ binnet_tile binnet_tile_of(const binnet_convolution *c, uint32_t n_images, uint3
 size_t binnet_convolution_panels(const binnet_convolution *c) {
     const binnet_kernels *k = c->gemm.kernels;
     if (has_signs(c)) return 0;
-    return binnet_area(binnet_gemm_planes(&c->gemm),
-                       binnet_gemm_panels(k, UINT32_MAX, c->gemm.n_columns,
-                                          c->n_lines ? binnet_lines_depth(&c->lines)
-                                                     : binnet_window(c->image)),
-                       1);
+    return binnet_area(
+        binnet_gemm_planes(&c->gemm),
+        binnet_gemm_panels(k, UINT32_MAX, c->gemm.n_columns,
+                           c->n_lines ? binnet_lines_depth(&c->lines) : binnet_window(c->image)),
+        1);
 }
 
 void binnet_convolution_pack(const binnet_convolution *c) {

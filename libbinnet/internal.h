@@ -663,10 +663,10 @@ typedef struct binnet_convolution {
     const binnet_image *image;
     /* Of columns of filters; its values, or signs, are those of images, pixel by pixel. */
     binnet_gemm gemm;
-    binnet_lines lines;         /* if there are any */
+    binnet_lines lines;          /* if there are any */
     uint32_t n_lines, n_columns; /* pooled positions of a tile; or, without lines, */
-    uint32_t n_positions;       /* so many, one after another */
-    uint8_t *origins;     /* where of its pool a sum is from: [positions][origin_stride], or NULL */
+    uint32_t n_positions;        /* so many, one after another */
+    uint8_t *origins; /* where of its pool a sum is from: [positions][origin_stride], or NULL */
     size_t origin_stride;
 } binnet_convolution;
 
@@ -749,9 +749,9 @@ struct binnet_layer_state {
     const uint8_t *target;  /* [units] in the output layer; NULL elsewhere: 32 */
     binnet_scale *scale;    /* [units], of this step */
     int8_t *normed;         /* [rows][units]; the quantised error takes its place in backward */
-    uint8_t *activation; /* [rows][units]; NULL in the output layer. SIGN: y + 64, in 0 to 127 */
-    int16_t *error;      /* [rows][units], at the output: in the place of activations and sums */
-    uint8_t *low_signs;  /* [rows][signs_stride]: the planes of these; NULL but for SIGN, */
+    uint8_t *activation;    /* [rows][units]; NULL in the output layer. SIGN: y + 64, in 0 to 127 */
+    int16_t *error;         /* [rows][units], at the output: in the place of activations and sums */
+    uint8_t *low_signs;     /* [rows][signs_stride]: the planes of these; NULL but for SIGN, */
     uint8_t *high_signs;
     size_t signs_stride; /* and the high one but for dropout */
     int64_t *mean_sum;   /* [units]: calibration sums, in net->calibration */
@@ -782,9 +782,9 @@ struct binnet_net {
     uint8_t *flat[2];    /* [batch][flat_stride]: signs of a last convolution's outputs, planes */
     size_t flat_stride;
     struct binnet_workplace *workplace; /* of convolutions: conv2d.c */
-    int32_t *peaks;      /* [n_workers], to reduce a maximum over tasks */
-    uint8_t *panels;     /* packed bits of a product */
-    uint8_t *scratch;    /* [n_workers][scratch_bytes] */
+    int32_t *peaks;                     /* [n_workers], to reduce a maximum over tasks */
+    uint8_t *panels;                    /* packed bits of a product */
+    uint8_t *scratch;                   /* [n_workers][scratch_bytes] */
     size_t scratch_bytes;
 };
 

@@ -216,8 +216,7 @@ BINNET_DEFINE_SELECT(AVX512, 4, CHUNK *TABLE_BYTES, sum_row)
 
 /* ---- Tables that rows share ---------------------------------------------------------------- */
 
-AVX512 static int32_t table_values(uint8_t *tables, const uint8_t *values, uint32_t n,
-                                   int int8) {
+AVX512 static int32_t table_values(uint8_t *tables, const uint8_t *values, uint32_t n, int int8) {
     for (uint32_t k = 0; k < n; k += DEPTH, tables += CHUNK * TABLE_BYTES) {
         const uint32_t some = n - k < DEPTH ? n - k : DEPTH;
         if (int8)

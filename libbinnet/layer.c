@@ -142,9 +142,7 @@ static int drops_features(const binnet_pass *p) {
     return p->layer->index == 0 && p->net->kept_features;
 }
 
-static int drops(const binnet_pass *p) {
-    return p->layer->activation && p->net->method.dropout;
-}
+static int drops(const binnet_pass *p) { return p->layer->activation && p->net->method.dropout; }
 
 #if BINNET_CONVOLUTIONS
 /* The signs of an image's outputs, one row. */

@@ -13,9 +13,7 @@ static uint32_t groups_of(const binnet_lines *l) {
 }
 
 /* What a tile of positions reaches along a height or width. */
-static uint32_t reach(const binnet_lines *l, uint32_t n) {
-    return (n - 1) * l->stride + l->kernel;
-}
+static uint32_t reach(const binnet_lines *l, uint32_t n) { return (n - 1) * l->stride + l->kernel; }
 
 static size_t table_bytes(const binnet_lines *l, uint32_t n_lines, uint32_t n_columns) {
     const size_t pixel = (size_t)groups_of(l) * l->gemm->kernels->table_size;
@@ -108,8 +106,7 @@ static void make_tables(const binnet_lines *l, uint32_t image, int32_t y, int32_
         memset(tables, 0, before * pixel);
         memset(totals, 0, n_columns * sizeof *totals);
         for (uint32_t j = before; j < before + n; ++j, values += l->channels)
-            totals[j] =
-                k->make_tables(tables + j * pixel, values, l->channels, l->gemm->int8);
+            totals[j] = k->make_tables(tables + j * pixel, values, l->channels, l->gemm->int8);
         memset(tables + (before + n) * pixel, 0, (n_columns - before - n) * pixel);
     }
 }
@@ -125,8 +122,7 @@ static void start_sums(const binnet_lines *l, const int32_t *totals, uint32_t n_
             for (uint32_t i = 0; i < l->kernel; ++i, first += line)
                 for (uint32_t j = 0; j < l->kernel; ++j) total += first[j];
             for (uint32_t c = 0; c < l->gemm->n_columns; c += width)
-                for (uint32_t u = 0; u < width; ++u)
-                    sums[c / width * panel_step + u] = -total;
+                for (uint32_t u = 0; u < width; ++u) sums[c / width * panel_step + u] = -total;
         }
 }
 

@@ -347,8 +347,7 @@ static void run_convolution(const sign_job *job, const binnet_gemm *gemm, uint32
                             int32_t *sums, uint8_t *activation) {
     const view *v = job->layer;
     const uint32_t width = gemm->kernels->panel_columns, units = v->shape.units;
-    binnet_convolution c =
-        convolution_of(job->model, v, v->from_signs ? NULL : gemm->values);
+    binnet_convolution c = convolution_of(job->model, v, v->from_signs ? NULL : gemm->values);
     binnet_plan_convolution(&c);
     c.gemm.a.low = gemm->a.low;
     c.gemm.panels = gemm->panels;
@@ -360,13 +359,9 @@ static void run_convolution(const sign_job *job, const binnet_gemm *gemm, uint32
         if (!v->to_signs)
             activate(job->model, v, sums, tile.n, activation + (size_t)tile.first * units);
         for (uint32_t column = 0; v->to_signs && column < units; column += width) {
-            const binnet_result result = {sums + column * (size_t)tile.n,
-                                          width,
-                                          tile.first,
-                                          tile.n,
-                                          column,
-                                          binnet_block(column, units, width),
-                                          0};
+            const binnet_result result = {
+                sums + column * (size_t)tile.n,     width, tile.first, tile.n, column,
+                binnet_block(column, units, width), 0};
             make_signs((void *)(uintptr_t)job, &result);
         }
     }
@@ -439,8 +434,7 @@ static void run(const binnet_model *model, const uint8_t *x, uint32_t n_rows, in
         else
             binnet_gemm_run(&gemm);
         if (i + 1 == model->n_layers) break;
-        if (!v.to_signs && !v.shape.image.kernel)
-            activate(model, &v, sums, n_rows, activation);
+        if (!v.to_signs && !v.shape.image.kernel) activate(model, &v, sums, n_rows, activation);
         gemm.a.low = gemm.values = activation;
         if (v.to_signs) gemm.values = NULL;
         place ^= 1u;

@@ -136,9 +136,8 @@ static void plan_columns(binnet_net *net, const binnet_config *config, binnet_ne
 #if BINNET_CONVOLUTIONS
         if (!layer->image) continue;
         const size_t most = needs->z / sizeof(int32_t) / batch / layer->positions;
-        layer->z_columns = most < layer->units
-                               ? (uint32_t)most & ~(net->kernels->panel_columns - 1)
-                               : layer->units;
+        layer->z_columns = most < layer->units ? (uint32_t)most & ~(net->kernels->panel_columns - 1)
+                                               : layer->units;
 #endif
     }
 }
@@ -222,8 +221,8 @@ static size_t start_net(binnet_net *net, const binnet_config *config, uint8_t *b
     memset(net, 0, sizeof *net);
     net->seed = config->seed;
     const int images = config->layers[0].kind == BINNET_CONV2D;
-    net->shape = binnet_put_shape(config->n_layers, images ? config->height : 0,
-                                  images ? config->width : 0);
+    net->shape =
+        binnet_put_shape(config->n_layers, images ? config->height : 0, images ? config->width : 0);
     net->method = config->method;
     net->n_features = config->n_features;
     net->n_layers = config->n_layers;

@@ -12,8 +12,8 @@ void binnet_pool(const binnet_convolution *c, const int32_t *sums, uint32_t n, u
     for (uint32_t column = 0; column < n_columns; column += width) {
         for (uint32_t i = 0; i < n; ++i)
             for (uint32_t u = column; u < column + width && u < n_columns; u += BINNET_UNIT_BLOCK) {
-                job.sums = sums + i / run * pool * job.line_step + i % run * pool * width +
-                           (u - column);
+                job.sums =
+                    sums + i / run * pool * job.line_step + i % run * pool * width + (u - column);
                 job.pooled = pooled + (size_t)i * width + (u - column);
                 job.n_units = binnet_block(u, n_columns, BINNET_UNIT_BLOCK);
                 if (origins) job.origins = origins + i * c->origin_stride + u;
