@@ -101,33 +101,37 @@ BINNET_INLINE void binnet_inline_reach(uint8_t *restrict reached, const int32_t 
         for (uint32_t u = 0; u < n; ++u) binnet_inline_##name(job, u, 1);                          \
     }
 
-/* Whole blocks of units, of a pool's rows of sums, line by line. */
-BINNET_INLINE void binnet_inline_pool(const binnet_pool_job *job) {
-    const int32_t *row = job->sums;
-    int32_t most[BINNET_UNIT_BLOCK], origin[BINNET_UNIT_BLOCK];
-    for (uint32_t u = 0; u < BINNET_UNIT_BLOCK; ++u) {
-        most[u] = row[u];
-        origin[u] = 0;
-    }
+/* Whole blocks of units, of a pool's rows of sums, line by line. `numbered` is the caller's
+ * constant. */
+BINNET_INLINE void binnet_inline_pool(const binnet_pool_job *job, const int numbered) {
+    int32_t most[BINNET_UNIT_BLOCK], origin[BINNET_UNIT_BLOCK] = {0};
+    memcpy(most, job->sums, sizeof most);
     for (uint32_t i = 0, number = 0; i < job->pool; ++i) {
-        row = job->sums + i * job->line_step;
+        const int32_t *row = job->sums + i * job->line_step;
         for (uint32_t j = 0; j < job->pool; ++j, ++number, row += job->row_step)
             for (uint32_t u = 0; u < BINNET_UNIT_BLOCK; ++u) {
-                const int32_t more = -(row[u] > most[u]);
-                most[u] = (row[u] & more) | (most[u] & ~more);
-                origin[u] = ((int32_t)number & more) | (origin[u] & ~more);
+                if (numbered) origin[u] = row[u] > most[u] ? (int32_t)number : origin[u];
+                most[u] = row[u] > most[u] ? row[u] : most[u];
             }
     }
     memcpy(job->pooled, most, sizeof most);
-    if (!job->origins) return;
+    if (!numbered) return;
     uint8_t bytes[BINNET_UNIT_BLOCK];
     for (uint32_t u = 0; u < BINNET_UNIT_BLOCK; ++u) bytes[u] = (uint8_t)origin[u];
-    memcpy(job->origins, bytes, job->n_units);
+    if (job->n_units == BINNET_UNIT_BLOCK)
+        memcpy(job->origins, bytes, BINNET_UNIT_BLOCK);
+    else
+        memcpy(job->origins, bytes, job->n_units);
 }
 
 #if BINNET_CONVOLUTIONS
 #define BINNET_DEFINE_POOL(target)                                                                 \
-    target static void pool(const binnet_pool_job *job) { binnet_inline_pool(job); }
+    target static void pool(const binnet_pool_job *job) {                                          \
+        if (job->origins)                                                                          \
+            binnet_inline_pool(job, 1);                                                            \
+        else                                                                                       \
+            binnet_inline_pool(job, 0);                                                            \
+    }
 #else
 #define BINNET_DEFINE_POOL(target)
 #endif

@@ -10,7 +10,8 @@ void binnet_pool(const binnet_convolution *c, const int32_t *sums, uint32_t n, u
     binnet_pool_job job = {
         .line_step = (size_t)run * pool * width, .row_step = width, .pool = pool};
     for (uint32_t column = 0; column < n_columns; column += width) {
-        for (uint32_t i = 0; i < n; ++i)
+        if (pool == 1) memcpy(pooled, sums, (size_t)n * width * sizeof *sums);
+        for (uint32_t i = 0; pool > 1 && i < n; ++i)
             for (uint32_t u = column; u < column + width && u < n_columns; u += BINNET_UNIT_BLOCK) {
                 job.sums =
                     sums + i / run * pool * job.line_step + i % run * pool * width + (u - column);
