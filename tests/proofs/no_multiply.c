@@ -123,9 +123,16 @@ __attribute__((noipa)) static void asleep(int32_t a) {
 
 /* ---- Training and prediction --------------------------------------------------------------- */
 
-enum { FEATURES = 21, CLASSES = 3, BATCH = 20, STEPS = 3, N_DATA = 8 * 2048 };
-static const binnet_layer layers[] = {
+enum { CLASSES = 3, BATCH = 20, STEPS = 3, N_DATA = 8 * 2048 };
+static const binnet_layer dense[] = {
     {BINNET_DENSE, 19}, {BINNET_DENSE, 35}, {BINNET_DENSE, CLASSES}};
+static const binnet_layer convolutions[] = {{BINNET_CONV2D, 9, 3, 1, BINNET_SAME, 2},
+                                            {BINNET_CONV2D, 8, 2, 2, BINNET_VALID, 1},
+                                            {BINNET_DENSE, CLASSES}};
+/* A net of each kind; only what differs. */
+static const binnet_config nets[] = {
+    {.n_features = 21, .layers = dense},
+    {.n_features = 9 * 6 * 2, .layers = convolutions, .height = 9, .width = 6}};
 static uint64_t arena[1 << 17], scratch[1 << 17];
 static uint8_t x[N_DATA], bytes[1 << 18];
 static uint16_t labels[BATCH];
@@ -162,14 +169,13 @@ static void predict(size_t n_bytes) {
     }
 }
 
-static void train(const binnet_method *method) {
-    const binnet_config config = {.seed = 5 + data_set,
-                                  .n_features = FEATURES,
-                                  .n_layers = 3,
-                                  .batch_size = BATCH,
-                                  .layers = layers,
-                                  .method = *method};
+static void train(const binnet_config *kind, const binnet_method *method) {
+    binnet_config config = *kind;
     binnet_net *net;
+    config.seed = 5 + data_set;
+    config.n_layers = 3;
+    config.batch_size = BATCH;
+    config.method = *method;
     require(binnet_net_init(&net, arena, sizeof arena, &config) == BINNET_OK);
     for (uint32_t step = 0; step < STEPS; ++step)
         require(binnet_net_train_step(net, x + step, labels, step % 2 ? BATCH / 2 : BATCH,
@@ -217,7 +223,7 @@ int main(void) {
                                           .gradient = choice >> 4 & 1,
                                           .dropout = choice & 2 ? 77 : 0,
                                           .input_dropout = choice & 5 ? 50 : 0};
-            train(&method);
+            for (uint32_t kind = 0; kind < 2; ++kind) train(&nets[kind], &method);
         }
         multiply_bits();
         vary_images();
