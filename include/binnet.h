@@ -430,7 +430,7 @@ binnet_status binnet_model_evaluate(const binnet_model *model, const uint8_t *x,
 /* The net; its targets; what is normed; activations with sums or errors; bits of an input; a number
  * for the thread; a row of sums. a, b, c are hidden units or 0. */
 #define BINNET_NET_REST_(B, F, a, b, c, o, weights)                                                \
-    (64 + 20 * sizeof(void *) + BINNET_UP_(o, 8) +                                                 \
+    (64 + BINNET_UP_(17 * sizeof(void *), 8) + BINNET_UP_(o, 8) +                                  \
      BINNET_MAX_(BINNET_BYTES_(B, a, b, c) + BINNET_UP_(B * (o), 8),                               \
                  (size_t)16 * ((a) + (b) + (c) + (o))) +                                           \
      BINNET_MAX_(                                                                                  \

@@ -5,7 +5,7 @@
 void binnet_plan_signs(const binnet_net *net, binnet_layer_state *layer, binnet_planner *planner) {
     if (net->method.activation != BINNET_SIGN) return;
     layer->signs_stride = binnet_row_bytes(layer->units);
-    const size_t row_bytes = binnet_area(layer->positions, layer->signs_stride, 1);
+    const size_t row_bytes = binnet_image_bytes(binnet_layer_positions(layer), layer->signs_stride);
     layer->low_signs = binnet_plan(planner, net->batch_size, row_bytes);
     if (net->method.dropout) layer->high_signs = binnet_plan(planner, net->batch_size, row_bytes);
 }

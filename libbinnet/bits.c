@@ -38,7 +38,7 @@ static size_t blocks(size_t n, size_t block) { return n / block + (n % block != 
 
 /* Bytes of a worker's panels. */
 static size_t panel_bytes(size_t n_words, const binnet_kernels *kernels) {
-    if (!kernels->xnor_packed) return 0;
+    if (!binnet_packs_xnor(kernels)) return 0;
     return min_size(n_words, BINNET_XNOR_WORDS) * COLUMN_BLOCK * sizeof(uint64_t);
 }
 
@@ -58,7 +58,7 @@ static void xnor_task(void *context, uint32_t task, uint32_t worker) {
         whole.n_words = (uint32_t)min_size(job->n_words - w, BINNET_XNOR_WORDS);
         whole.n_bits = (int32_t)min_size(job->n_bits - w * 64, 64 * BINNET_XNOR_WORDS);
         whole.add = w > 0;
-        if (job->kernels->xnor_packed)
+        if (binnet_packs_xnor(job->kernels))
             job->kernels->xnor_packed(job->kernels, &whole, (const uint8_t *)b,
                                       job->n_words * sizeof *b,
                                       job->scratch + worker * job->panel_bytes);

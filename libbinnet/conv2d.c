@@ -5,16 +5,6 @@
 #include "internal.h"
 
 #if BINNET_CONVOLUTIONS
-struct binnet_workplace {
-    /* Weights as the error at the input wants them, [kernel²][units] rows of channels, the kernel's
-     * last row and column first; a plane or two. */
-    uint8_t *turned;
-    size_t turned_bytes; /* of a plane */
-    int8_t *unpooled;    /* errors of some images, where they are from */
-    uint8_t *patches;    /* bits of the input of these: [planes][positions][row of bits] */
-    int32_t *gradient;   /* [units][fan_in, whole panels] */
-};
-
 enum { POSITIONS_AT_ONCE = 1024 };
 
 /* Positions of an image, not pooled. */
@@ -25,7 +15,7 @@ static uint32_t unpooled_positions(const binnet_image *image) {
 /* Images of the gradient's at a time: on a microcontroller one. */
 static uint32_t images_at_once(const binnet_net *net, const binnet_image *image) {
     const uint32_t n = POSITIONS_AT_ONCE / unpooled_positions(image);
-    return net->kernels->pack && n > 1 ? binnet_least(n, net->batch_size) : 1;
+    return binnet_packs(net->kernels) && n > 1 ? binnet_least(n, net->batch_size) : 1;
 }
 
 static size_t channel_bytes(const binnet_image *image) { return (image->channels + 7) / 8; }
@@ -158,7 +148,6 @@ static void error_task(void *context, uint32_t task, uint32_t worker) {
                     (j.first + i) % j.image->width, (int8_t *)patches + i * j.patch_bytes);
     }
     const size_t used = binnet_area(PIXELS_AT_ONCE, j.patch_bytes, net->kernels->alignment);
-    j.gemm.parallel = NULL;
     j.gemm.values = patches;
     j.gemm.stride = j.patch_bytes;
     j.gemm.scratch = patches + used;
@@ -199,7 +188,7 @@ static binnet_lines error_lines(const binnet_gemm *gemm, const binnet_image *ima
 }
 
 static int has_error_lines(const binnet_kernels *k, const binnet_image *image) {
-    return k->add_tables && image->stride == 1;
+    return binnet_shares_tables(k) && image->stride == 1;
 }
 
 static size_t line_sums(const error_job *j) {
@@ -238,7 +227,7 @@ static void error_line_task(void *context, uint32_t task, uint32_t worker) {
 static void multiply_backward(binnet_pass *p) {
     const binnet_layer_state *layer = p->layer;
     const binnet_image *image = layer->image;
-    const struct binnet_workplace *w = p->net->workplace;
+    const binnet_workplace *w = p->net->workplace;
     error_job j = {.pass = p, .image = image};
     j.patch_bytes = (size_t)image->kernel * image->kernel * layer->units;
     turn(p, layer->low, w->turned);
@@ -300,7 +289,7 @@ static void line_task(void *context, uint32_t task, uint32_t worker) {
         binnet_unpool(image, units, error, layer->origins + first * units, unpooled);
         error = unpooled;
     }
-    if (p->net->transposed)
+    if (binnet_transposes(p->net->kernels))
         p->net->kernels->transpose(p->net->transposed + (size_t)task * n, j->n_positions, error,
                                    units, n, units);
     for (uint32_t plane = 0; plane < j->n_planes; ++plane) {
@@ -376,7 +365,7 @@ static void multiply_outer(binnet_pass *p) {
         j.n_positions = n * unpooled_positions(image);
         binnet_run(&net->parallel, n * image->out_height, line_task, &j);
         binnet_gemm gemm = binnet_product(p);
-        if (net->transposed) {
+        if (binnet_transposes(net->kernels)) {
             gemm.values = (const uint8_t *)net->transposed;
             gemm.stride = j.n_positions;
         } else { /* columns of the error */
@@ -445,7 +434,7 @@ void binnet_measure_convolution(const binnet_net *net, const binnet_layer_state 
                 binnet_area(bits, binnet_gemm_panels(k, units, layer->fan_in, n), 1));
     binnet_need(&needs->scratch, binnet_convolution_scratch(&c));
     binnet_need(&needs->scratch, binnet_gemm_scratch(k, layer->fan_in));
-    if (k->transpose) binnet_need(&needs->transposed, binnet_area(units, n, 1));
+    if (binnet_transposes(k)) binnet_need(&needs->transposed, binnet_area(units, n, 1));
     if (image->pool > 1) binnet_need(&needs->unpooled, binnet_area(units, n, 1));
     binnet_need(&needs->patches, binnet_area(n, binnet_row_bytes(layer->fan_in) * bits, 1));
     binnet_need(&needs->gradient,
@@ -474,13 +463,16 @@ void binnet_measure_convolution(const binnet_net *net, const binnet_layer_state 
 void binnet_plan_workplace(binnet_net *net, const binnet_needs *needs, binnet_planner *planner) {
     if (!needs->gradient) return; /* no convolution */
     const uint32_t planes = net->method.weights == BINNET_TERNARY ? 2 : 1;
-    struct binnet_workplace *w = binnet_plan(planner, 1, sizeof *w);
-    uint8_t *turned = binnet_plan(planner, planes, needs->turned);
-    int8_t *unpooled = binnet_plan(planner, 1, needs->unpooled);
-    uint8_t *patches = binnet_plan(planner, 1, needs->patches);
-    int32_t *gradient = binnet_plan(planner, 1, needs->gradient);
-    if (!w) return; /* only measured */
-    *w = (struct binnet_workplace){turned, needs->turned, unpooled, patches, gradient};
-    net->workplace = w;
+    binnet_workplace *place = binnet_plan(planner, 1, sizeof *place);
+    binnet_workplace w = {.flat_stride = needs->flat, .turned_bytes = needs->turned};
+    w.flat[0] = binnet_plan(planner, net->batch_size, needs->flat);
+    if (net->method.dropout) w.flat[1] = binnet_plan(planner, net->batch_size, needs->flat);
+    w.turned = binnet_plan(planner, planes, needs->turned);
+    w.unpooled = binnet_plan(planner, 1, needs->unpooled);
+    w.patches = binnet_plan(planner, 1, needs->patches);
+    w.gradient = binnet_plan(planner, 1, needs->gradient);
+    if (!place) return; /* only measured */
+    *place = w;
+    net->workplace = place;
 }
 #endif

@@ -32,7 +32,7 @@ static void multiply_outer(binnet_pass *p) {
     binnet_layer_state *layer = p->layer;
     const binnet_input *input = &p->input;
     binnet_gemm gemm = binnet_product(p);
-    if (net->transposed) {
+    if (binnet_transposes(net->kernels)) {
         gemm.values = (const uint8_t *)net->transposed;
         gemm.stride = p->n_rows;
     } else { /* columns of the error */

@@ -4,11 +4,6 @@
  * SPDX-License-Identifier: BSD-3-Clause */
 #include "internal.h"
 
-/* Tables without `pack` have no other way. */
-static int is_plain(const binnet_kernels *k, uint32_t n_rows) {
-    return !k->pack || n_rows <= k->plain_rows;
-}
-
 size_t binnet_area(uint32_t n, size_t bytes, uint32_t alignment) {
     const size_t limit = SIZE_MAX / 4, high = n * (bytes >> 16), low = n * (bytes & 0xffff);
     if (high >= limit >> 16 || low >= limit) return BINNET_TOO_MUCH; /* n <= 2^16 */
@@ -21,11 +16,6 @@ void *binnet_plan(binnet_planner *planner, uint32_t n_rows, size_t row_bytes) {
     planner->n_bytes =
         planner->n_bytes < BINNET_TOO_MUCH - n_bytes ? planner->n_bytes + n_bytes : BINNET_TOO_MUCH;
     return place;
-}
-
-size_t binnet_gemm_panels(const binnet_kernels *k, uint32_t n_rows, uint32_t n_columns,
-                          uint32_t depth) {
-    return is_plain(k, n_rows) ? 0 : k->panels_bytes(k, n_columns, depth);
 }
 
 size_t binnet_gemm_scratch(const binnet_kernels *k, uint32_t n_columns) {
@@ -63,7 +53,7 @@ static void run_planes(const binnet_gemm *g, binnet_select *s) {
         s->add = p + 1 < n;
         if (s->add && !g->high) adjust(g, s, 1);
         s->selector.bits = binnet_gemm_plane(g, p);
-        if (is_plain(g->kernels, g->n_rows)) {
+        if (binnet_is_plain(g->kernels, g->n_rows)) {
             g->kernels->plain(s);
             continue;
         }
@@ -106,16 +96,20 @@ static void select_task(void *context, uint32_t task, uint32_t worker) {
 }
 
 void binnet_gemm_pack(const binnet_gemm *g) {
-    if (!is_plain(g->kernels, g->n_rows)) g->kernels->pack(g);
+    if (!binnet_is_plain(g->kernels, g->n_rows)) g->kernels->pack(g);
+}
+
+static uint32_t n_tasks(const binnet_gemm *g) {
+    const uint32_t shift = g->kernels->row_shift, more = (1u << shift) - 1;
+    BINNET_ASSERT(binnet_gemm_scratch(g->kernels, g->sums ? 0 : g->n_columns) <= g->scratch_bytes);
+    return (g->n_rows + more) >> shift;
 }
 
 void binnet_gemm_rows(const binnet_gemm *g) {
-    BINNET_ASSERT(binnet_gemm_scratch(g->kernels, g->sums ? 0 : g->n_columns) <= g->scratch_bytes);
-    const uint32_t shift = g->kernels->row_shift, more = (1u << shift) - 1;
-    binnet_run(g->parallel, (g->n_rows + more) >> shift, select_task, (void *)(uintptr_t)g);
+    for (uint32_t task = 0; task < n_tasks(g); ++task) select_task((void *)(uintptr_t)g, task, 0);
 }
 
 void binnet_gemm_run(const binnet_gemm *g) {
     binnet_gemm_pack(g);
-    binnet_gemm_rows(g);
+    binnet_run(g->parallel, n_tasks(g), select_task, (void *)(uintptr_t)g);
 }

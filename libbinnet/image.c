@@ -180,7 +180,7 @@ void binnet_plan_convolution(binnet_convolution *c) {
                                 .context = c};
     c->lines = lines;
     c->n_lines = 0;
-    if (k->add_tables && !has_signs(c) && image->channels % 8 == 0) {
+    if (binnet_shares_tables(k) && !has_signs(c) && image->channels % 8 == 0) {
         c->n_lines = image->out_height * image->pool;
         c->n_columns = image->out_width * image->pool;
         binnet_lines_tile(&c->lines, image->pool, &c->n_lines, &c->n_columns);
@@ -189,7 +189,7 @@ void binnet_plan_convolution(binnet_convolution *c) {
         return;
     }
     /* Tables without panels make no more than a pool wants: on a microcontroller that is RAM. */
-    const uint32_t rows = !k->pack ? 1 : has_signs(c) ? SIGN_ROWS : ROWS;
+    const uint32_t rows = !binnet_packs(k) ? 1 : has_signs(c) ? SIGN_ROWS : ROWS;
     c->n_positions = (uint32_t)binnet_most(1, rows / (image->pool * image->pool));
 }
 
@@ -313,7 +313,6 @@ static void multiply_patches(const binnet_convolution *c, const binnet_tile *til
     binnet_gemm g = c->gemm;
     take_patches(c, tile->first, tile->n, patches, high);
     g.n_rows = n_rows;
-    g.parallel = NULL;
     g.sums = sums;
     g.scratch = scratch + r->product;
     g.scratch_bytes = r->end - r->product;
@@ -321,7 +320,7 @@ static void multiply_patches(const binnet_convolution *c, const binnet_tile *til
         g.a.low = patches;
         g.a.high = high;
         g.a.stride = patch_bytes(c);
-        binnet_xnor_run(&g);
+        binnet_xnor_rows(&g);
     } else {
         g.values = patches;
         g.stride = patch_bytes(c);
@@ -353,25 +352,12 @@ void binnet_convolve(const binnet_convolution *c, const binnet_tile *tile, int32
     binnet_pool(c, sums, tile->n, run, pooled, panel_step,
                 c->origins ? c->origins + tile->first * c->origin_stride : NULL);
 }
-#else
-uint32_t binnet_put_kind(const binnet_layer *layer) { return layer->kind; }
-
-binnet_layer binnet_get_kind(uint32_t kind, uint32_t units) {
-    const binnet_layer layer = {.kind = kind, .units = units};
-    return layer;
-}
-#endif
-
-uint32_t binnet_put_shape(uint32_t n_layers, uint32_t height, uint32_t width) {
-    return n_layers | height << 8 | width << 20;
-}
 
 binnet_status binnet_start_shape(binnet_shape *shape, uint32_t n_features, uint32_t height,
                                  uint32_t width) {
     memset(shape, 0, sizeof *shape);
     shape->units = n_features;
     shape->positions = 1;
-#if BINNET_CONVOLUTIONS
     if (!height && !width) return BINNET_OK;
     if (!height || !width) return BINNET_ERR_ARGUMENT;
     if (height > BINNET_MAX_SIZE || width > BINNET_MAX_SIZE) return BINNET_ERR_LIMIT;
@@ -381,15 +367,11 @@ binnet_status binnet_start_shape(binnet_shape *shape, uint32_t n_features, uint3
     shape->positions = height * width;
     shape->units = n_features / shape->positions;
     return BINNET_OK;
-#else
-    return height || width ? BINNET_ERR_ARGUMENT : BINNET_OK;
-#endif
 }
 
 binnet_status binnet_next_shape(binnet_shape *shape, const binnet_layer *layer) {
     if (!layer->units) return BINNET_ERR_ARGUMENT;
     if (layer->units > BINNET_MAX_UNITS) return BINNET_ERR_LIMIT;
-#if BINNET_CONVOLUTIONS
     if (layer->kind == BINNET_CONV2D) {
         const binnet_status status = convolve_shape(shape, layer);
         shape->units = layer->units;
@@ -399,9 +381,7 @@ binnet_status binnet_next_shape(binnet_shape *shape, const binnet_layer *layer) 
     shape->fan_in = shape->units * shape->positions;
     shape->positions = 1;
     shape->height = shape->width = shape->image.kernel = 0;
-#else
-    shape->fan_in = shape->units;
-#endif
     shape->units = layer->units;
     return layer->kind == BINNET_DENSE ? BINNET_OK : BINNET_ERR_ARGUMENT;
 }
+#endif

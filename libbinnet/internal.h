@@ -43,6 +43,9 @@
 #ifndef BINNET_NEON
 #define BINNET_NEON 0
 #endif
+/* Whether there are other tables than the portable one, which neither packs nor transposes: where
+ * there are none, the compiler drops the code for it. */
+#define BINNET_VECTORS (BINNET_X86 || BINNET_NEON)
 /* BINNET_DENSE_ONLY leaves convolutions out, where flash counts: they are unknown layers then. */
 #ifdef BINNET_DENSE_ONLY
 #define BINNET_CONVOLUTIONS 0
@@ -435,6 +438,27 @@ typedef struct binnet_training {
     void (*round_error)(int16_t *error, const int32_t *sums, int32_t shift, uint32_t n);
 } binnet_training;
 
+/* Whether products of so many rows use bits as they are. Tables without `pack` have no other way. */
+BINNET_INLINE int binnet_is_plain(const binnet_kernels *kernels, uint32_t n_rows) {
+    return !BINNET_VECTORS || !kernels->pack || n_rows <= kernels->plain_rows;
+}
+
+BINNET_INLINE int binnet_packs(const binnet_kernels *kernels) {
+    return BINNET_VECTORS && kernels->pack;
+}
+
+BINNET_INLINE int binnet_packs_xnor(const binnet_kernels *kernels) {
+    return BINNET_VECTORS && kernels->xnor_packed;
+}
+
+BINNET_INLINE int binnet_shares_tables(const binnet_kernels *kernels) {
+    return BINNET_VECTORS && kernels->add_tables;
+}
+
+BINNET_INLINE int binnet_transposes(const binnet_kernels *kernels) {
+    return BINNET_VECTORS && kernels->transpose;
+}
+
 extern const binnet_kernels binnet_kernels_portable;
 extern const binnet_training binnet_training_portable;
 #if BINNET_X86
@@ -522,6 +546,11 @@ BINNET_INLINE size_t binnet_padded(const binnet_kernels *kernels, uint32_t n_col
 /* n · bytes, n <= 2^16, rounded up to the alignment; at most TOO_MUCH. */
 size_t binnet_area(uint32_t n, size_t bytes, uint32_t alignment);
 
+/* The bytes of an image, so many at each of its positions; at most TOO_MUCH. */
+BINNET_INLINE size_t binnet_image_bytes(uint32_t positions, size_t bytes) {
+    return positions == 1 ? bytes : binnet_area(positions, bytes, 1);
+}
+
 typedef struct binnet_planner {
     uint8_t *base;  /* NULL while only measuring */
     size_t n_bytes; /* so far, at most TOO_MUCH */
@@ -533,13 +562,16 @@ void *binnet_plan(binnet_planner *planner, uint32_t n_rows, size_t row_bytes);
 
 /* Bytes of the packed bits of a product (of each plane), and of a worker's scratch; n_columns
  * counts only for an epilogue. */
-size_t binnet_gemm_panels(const binnet_kernels *kernels, uint32_t n_rows, uint32_t n_columns,
-                          uint32_t depth);
+BINNET_INLINE size_t binnet_gemm_panels(const binnet_kernels *kernels, uint32_t n_rows,
+                                        uint32_t n_columns, uint32_t depth) {
+    if (binnet_is_plain(kernels, n_rows)) return 0;
+    return kernels->panels_bytes(kernels, n_columns, depth);
+}
 size_t binnet_gemm_scratch(const binnet_kernels *kernels, uint32_t n_columns);
 
 void binnet_gemm_run(const binnet_gemm *gemm);
 /* Its two halves, for rows that come in parts: the bits, for no fewer rows than in any part; and
- * the sums. */
+ * the sums, here, not on threads: it is for what tasks do. */
 void binnet_gemm_pack(const binnet_gemm *gemm);
 void binnet_gemm_rows(const binnet_gemm *gemm);
 
@@ -565,6 +597,8 @@ enum { BINNET_XNOR_COLUMNS = 64 };
 /* The product of rows of signs and weights, which are planes of whole 64-bit words of any
  * alignment. The epilogue gets all rows, BINNET_XNOR_COLUMNS at a time. */
 void binnet_xnor_run(const binnet_gemm *gemm);
+/* The same here, not on threads. */
+void binnet_xnor_rows(const binnet_gemm *gemm);
 
 /* Bytes of a worker's scratch; n_rows counts only for an epilogue. */
 size_t binnet_xnor_scratch(const binnet_kernels *kernels, uint32_t n_rows, uint32_t n_bits);
@@ -590,21 +624,66 @@ typedef struct binnet_image {
 /* A layer on the way through a net. */
 typedef struct binnet_shape {
     uint32_t fan_in, units;
+#if BINNET_CONVOLUTIONS
     uint32_t positions;     /* of its output: 1 unless it is images, */
     uint32_t height, width; /* which are so large; else 0 */
     binnet_image image;     /* of a convolution; of other layers the kernel is 0 */
+#endif
 } binnet_shape;
 
+#if BINNET_CONVOLUTIONS
 /* What stands before the first layer, and from there on the next one. ARGUMENT, LIMIT. */
 binnet_status binnet_start_shape(binnet_shape *shape, uint32_t n_features, uint32_t height,
                                  uint32_t width);
 binnet_status binnet_next_shape(binnet_shape *shape, const binnet_layer *layer);
 
-/* The numbers of a file: a layer's kind with its geometry, and back; and how many layers with the
- * height and width of images. */
+/* The numbers of a file: a layer's kind with its geometry, and back. */
 uint32_t binnet_put_kind(const binnet_layer *layer);
 binnet_layer binnet_get_kind(uint32_t kind, uint32_t units);
-uint32_t binnet_put_shape(uint32_t n_layers, uint32_t height, uint32_t width);
+
+BINNET_INLINE uint32_t binnet_positions_of(const binnet_shape *shape) { return shape->positions; }
+BINNET_INLINE int binnet_is_image(const binnet_shape *shape) { return shape->height > 0; }
+BINNET_INLINE int binnet_is_convolution(const binnet_shape *shape) {
+    return shape->image.kernel > 0;
+}
+#else
+BINNET_INLINE binnet_status binnet_start_shape(binnet_shape *shape, uint32_t n_features,
+                                               uint32_t height, uint32_t width) {
+    shape->units = n_features;
+    return height | width ? BINNET_ERR_ARGUMENT : BINNET_OK;
+}
+
+BINNET_INLINE binnet_status binnet_next_shape(binnet_shape *shape, const binnet_layer *layer) {
+    shape->fan_in = shape->units;
+    shape->units = layer->units;
+    if (!layer->units || layer->kind != BINNET_DENSE) return BINNET_ERR_ARGUMENT;
+    return layer->units > BINNET_MAX_UNITS ? BINNET_ERR_LIMIT : BINNET_OK;
+}
+
+BINNET_INLINE uint32_t binnet_put_kind(const binnet_layer *layer) { return layer->kind; }
+BINNET_INLINE binnet_layer binnet_get_kind(uint32_t kind, uint32_t units) {
+    const binnet_layer layer = {.kind = kind, .units = units};
+    return layer;
+}
+
+BINNET_INLINE uint32_t binnet_positions_of(const binnet_shape *shape) {
+    (void)shape;
+    return 1;
+}
+BINNET_INLINE int binnet_is_image(const binnet_shape *shape) {
+    (void)shape;
+    return 0;
+}
+BINNET_INLINE int binnet_is_convolution(const binnet_shape *shape) {
+    (void)shape;
+    return 0;
+}
+#endif
+
+/* How many layers, and the height and width of images, as a file has them. */
+BINNET_INLINE uint32_t binnet_put_shape(uint32_t n_layers, uint32_t height, uint32_t width) {
+    return n_layers | height << 8 | width << 20;
+}
 
 /* Positions of an image in the pooled output. */
 BINNET_INLINE uint32_t binnet_positions(const binnet_image *image) {
@@ -758,6 +837,11 @@ struct binnet_layer_state {
     int64_t *spread_sum; /* [units] */
 };
 
+/* Rows of its output for an image. */
+BINNET_INLINE uint32_t binnet_layer_positions(const binnet_layer_state *layer) {
+    return BINNET_CONVOLUTIONS ? layer->positions : 1;
+}
+
 struct binnet_net {
     uint64_t seed;
     uint32_t n_features;
@@ -779,14 +863,25 @@ struct binnet_net {
         *calibration;    /* two sums of each unit of all layers, in the place of what is `normed` */
     int8_t *transposed;  /* [widest layer's units][batch]: the quantised error; or NULL */
     uint8_t *input_bits; /* [batch][widest fan-in]: random bits of a layer's input, or 8 digits */
-    uint8_t *flat[2];    /* [batch][flat_stride]: signs of a last convolution's outputs, planes */
-    size_t flat_stride;
-    struct binnet_workplace *workplace; /* of convolutions: conv2d.c */
-    int32_t *peaks;                     /* [n_workers], to reduce a maximum over tasks */
-    uint8_t *panels;                    /* packed bits of a product */
-    uint8_t *scratch;                   /* [n_workers][scratch_bytes] */
+    int32_t *peaks;      /* [n_workers], to reduce a maximum over tasks */
+    uint8_t *panels;     /* packed bits of a product */
+    uint8_t *scratch;    /* [n_workers][scratch_bytes] */
     size_t scratch_bytes;
+    struct binnet_workplace *workplace; /* NULL: there is no convolution */
 };
+
+/* What convolutions need besides. */
+typedef struct binnet_workplace {
+    uint8_t *flat[2]; /* [batch][flat_stride]: signs of the last one's outputs, planes */
+    size_t flat_stride;
+    /* Weights as the error at the input wants them, [kernel²][units] rows of channels, the kernel's
+     * last row and column first; a plane or two. */
+    uint8_t *turned;
+    size_t turned_bytes; /* of a plane */
+    int8_t *unpooled;    /* errors of some images, where they are from */
+    uint8_t *patches;    /* bits of the input of these: [planes][positions][row of bits] */
+    int32_t *gradient;   /* [units][fan_in, whole panels] */
+} binnet_workplace;
 
 /* Rows of up to 64 columns from a multiple of 64 on. */
 typedef struct binnet_strip {
@@ -838,7 +933,7 @@ void binnet_update_rows(void *context, const binnet_result *gradient);
 /* The largest of what layers need one after another, in bytes; of z, in numbers. */
 typedef struct binnet_needs {
     size_t z, panels, scratch, transposed, input_bits;
-    size_t turned, unpooled, patches, gradient; /* conv2d.c */
+    size_t flat, turned, unpooled, patches, gradient; /* of a workplace */
 } binnet_needs;
 
 BINNET_INLINE void binnet_need(size_t *most, size_t n) {
@@ -910,7 +1005,7 @@ binnet_momentum_rule binnet_adamax_rule(const binnet_net *net, int32_t unit, uin
                                         int32_t shift);
 /* Gradients of biases are divided by 2 so often, where a sum of so many rows needs it. */
 BINNET_INLINE int32_t binnet_bias_halvings(uint32_t n_rows) {
-    return n_rows > BINNET_MAX_BATCH ? binnet_bitlen(n_rows - 1) - 15 : 0;
+    return BINNET_CONVOLUTIONS && n_rows > BINNET_MAX_BATCH ? binnet_bitlen(n_rows - 1) - 15 : 0;
 }
 
 /* Updates the biases of a layer from its bias_gradient, of so many rows. */
@@ -926,11 +1021,11 @@ enum { BINNET_MODEL_FIXED = 32 }; /* bytes before the layers' records */
 typedef struct binnet_view {
     binnet_shape shape;
     size_t records, low, high, end;
-    uint32_t record_bytes;         /* of a unit */
-    size_t row_bytes;              /* of the planes */
-    uint8_t from_signs, to_signs;  /* activations before and after */
-    uint8_t index, ternary, signs; /* of its layer; of the model */
-    uint8_t n_layers;
+    uint32_t record_bytes;          /* of a unit */
+    size_t row_bytes;               /* of the planes */
+    uint32_t from_signs, to_signs;  /* activations before and after */
+    uint32_t index, ternary, signs; /* of its layer; of the model */
+    uint32_t n_layers;
 } binnet_view;
 
 /* What stands before the first layer, and from there on the next one. ARGUMENT and LIMIT: there is

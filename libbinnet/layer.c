@@ -52,7 +52,12 @@ void binnet_init_layer(binnet_net *net, binnet_layer_state *layer) {
     lowest(layer->bias_log_scale, layer->units);
 }
 
-enum { COLUMNS_AT_ONCE = 64, ROWS_AT_ONCE = 4096 };
+/* Only convolutions have so many rows that they are divided too. */
+enum { COLUMNS_AT_ONCE = 64, ROWS_AT_ONCE = BINNET_CONVOLUTIONS ? 4096 : BINNET_MAX_BATCH };
+
+static uint32_t row_blocks(uint32_t n_rows) {
+    return BINNET_CONVOLUTIONS ? binnet_blocks(n_rows, ROWS_AT_ONCE) : 1;
+}
 
 binnet_gemm binnet_product(const binnet_pass *p) {
     const binnet_net *net = p->net;
@@ -98,7 +103,7 @@ static void normalise_task(void *context, uint32_t task, uint32_t worker) {
 static void strip_task(void *context, uint32_t task, uint32_t worker) {
     const binnet_pass *p = context;
     const binnet_net *net = p->net;
-    const uint32_t n_blocks = binnet_blocks(p->strip_rows, ROWS_AT_ONCE);
+    const uint32_t n_blocks = row_blocks(p->strip_rows);
     uint8_t *random = net->scratch + worker * net->scratch_bytes;
     const uint32_t most = p->draw ? (uint32_t)(net->scratch_bytes / COLUMNS_AT_ONCE) : ROWS_AT_ONCE;
     binnet_strip s = {.random = p->draw ? random : NULL,
@@ -123,8 +128,7 @@ static void each_strip(binnet_pass *p, void (*use)(const binnet_pass *, const bi
     p->strip_columns = n_columns;
     p->draw = draw;
     p->rng = binnet_rng_stream(p->net->seed, purpose, p->layer->index, p->net->step);
-    binnet_run(&p->net->parallel,
-               binnet_blocks(n_columns, COLUMNS_AT_ONCE) * binnet_blocks(n_rows, ROWS_AT_ONCE),
+    binnet_run(&p->net->parallel, binnet_blocks(n_columns, COLUMNS_AT_ONCE) * row_blocks(n_rows),
                strip_task, p);
 }
 
@@ -150,12 +154,12 @@ static void flatten_task(void *context, uint32_t image, uint32_t worker) {
     const binnet_pass *p = context;
     const binnet_layer_state *layer = p->layer;
     const size_t first = (size_t)image * layer->positions * layer->signs_stride;
-    const size_t at = image * p->net->flat_stride;
+    const binnet_workplace *w = p->net->workplace;
+    const size_t at = image * w->flat_stride;
     (void)worker;
-    binnet_flatten(p->net->flat[0] + at, layer->low_signs + first, layer->units, layer->positions);
+    binnet_flatten(w->flat[0] + at, layer->low_signs + first, layer->units, layer->positions);
     if (layer->high_signs)
-        binnet_flatten(p->net->flat[1] + at, layer->high_signs + first, layer->units,
-                       layer->positions);
+        binnet_flatten(w->flat[1] + at, layer->high_signs + first, layer->units, layer->positions);
 }
 #endif
 
@@ -165,7 +169,7 @@ void binnet_layer_forward(binnet_net *net, binnet_layer_state *layer, const binn
                      .layer = layer,
                      .input = *input,
                      .n_images = n_images,
-                     .n_rows = n_images * layer->positions,
+                     .n_rows = n_images * binnet_layer_positions(layer),
                      .calibrate = calibrate};
     if (drops_features(&p) && !calibrate) {
         each_strip(&p, drop_features, n_images, net->n_features, 1, BINNET_RANDOM_INPUT_DROPOUT);
@@ -241,7 +245,7 @@ static void quantize_errors(const binnet_pass *p, const binnet_strip *s) {
         job.random += BINNET_UNIT_BLOCK;
         job.delta += BINNET_UNIT_BLOCK;
     }
-    if (p->net->transposed && !layer->image)
+    if (binnet_transposes(p->net->kernels) && !layer->image)
         p->net->kernels->transpose(p->net->transposed + (size_t)s->column * p->n_rows + s->row,
                                    p->n_rows, layer->normed + at, layer->units, s->n_rows,
                                    s->n_columns);
@@ -306,7 +310,7 @@ void binnet_update_rows(void *context, const binnet_result *gradient) {
 
 void binnet_layer_backward(binnet_net *net, binnet_layer_state *layer, const binnet_input *input,
                            uint32_t n_images, uint32_t rate_exponent) {
-    const uint32_t n_rows = n_images * layer->positions;
+    const uint32_t n_rows = n_images * binnet_layer_positions(layer);
     binnet_pass p = {
         .net = net, .layer = layer, .input = *input, .n_images = n_images, .n_rows = n_rows};
     if (drops_features(&p)) p.input.data = net->kept_features;
@@ -317,7 +321,7 @@ void binnet_layer_backward(binnet_net *net, binnet_layer_state *layer, const bin
     p.delta_unit = net->error_unit;
     if (p.exponent == BINNET_NO_PEAK) {
         memset(layer->normed, 0, (size_t)n_rows * layer->units);
-        if (net->transposed && !layer->image)
+        if (binnet_transposes(net->kernels) && !layer->image)
             memset(net->transposed, 0, (size_t)n_rows * layer->units);
     } else {
         each_strip(&p, quantize_errors, n_rows, layer->units, 1, BINNET_RANDOM_ERROR);

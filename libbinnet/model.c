@@ -15,8 +15,8 @@ static size_t plane_bytes(const view *v) { return v->shape.units * v->row_bytes;
 
 binnet_status binnet_view_start(view *v, uint32_t n_features, uint32_t shape, uint32_t method) {
     memset(v, 0, sizeof *v);
-    v->index = 255; /* before 0 */
-    v->n_layers = (uint8_t)shape;
+    v->index = UINT32_MAX; /* before 0 */
+    v->n_layers = shape & 255u;
     v->ternary = method & BINNET_METHOD_TERNARY;
     v->signs = method & BINNET_METHOD_SIGN;
     v->end = FIXED + v->n_layers * (size_t)LAYER_RECORD;
@@ -50,8 +50,7 @@ static binnet_status first_layer(const binnet_model *model, view *v) {
 }
 
 static binnet_status next_layer(const binnet_model *model, view *v) {
-    const uint32_t index = (v->index + 1) & 255u;
-    const uint8_t *record = model->bytes + FIXED + index * LAYER_RECORD;
+    const uint8_t *record = model->bytes + FIXED + (v->index + 1) * LAYER_RECORD;
     return binnet_view_next(v, binnet_get32(record), binnet_get32(record + 4));
 }
 
@@ -76,16 +75,16 @@ static int sound_shape(binnet_model *model) {
         return 0;
     view v;
     if (first_layer(model, &v) != BINNET_OK) return 0;
-    const int images = v.shape.height > 0;
+    const int images = binnet_is_image(&v.shape);
     for (uint32_t i = 0; i < model->n_layers; ++i) {
         /* No layer has 2^31 bytes: ends do not wrap. */
         if (v.end + 4 > model->n_bytes || next_layer(model, &v) != BINNET_OK) return 0;
-        if (i == 0 && images != (v.shape.image.kernel > 0)) return 0;
+        if (i == 0 && images != binnet_is_convolution(&v.shape)) return 0;
     }
     model->n_classes = v.shape.units;
     model->bare_bytes = v.end + 4;
-    return model->bare_bytes <= model->n_bytes && !(model->n_bytes & 3) && !v.shape.height &&
-           v.shape.units >= 2;
+    return model->bare_bytes <= model->n_bytes && !(model->n_bytes & 3) &&
+           !binnet_is_image(&v.shape) && v.shape.units >= 2;
 }
 
 static int sound_unit(const binnet_model *model, const view *v, uint32_t m) {
@@ -160,21 +159,14 @@ typedef struct regions {
 
 /* Bytes of a row of a layer's activations; an image's, of all positions. */
 static size_t activation_bytes(const view *v) {
-    return binnet_area(v->shape.positions,
-                       v->to_signs ? binnet_row_bytes(v->shape.units) : v->shape.units, 1);
+    return binnet_image_bytes(binnet_positions_of(&v->shape),
+                              v->to_signs ? binnet_row_bytes(v->shape.units) : v->shape.units);
 }
 
-/* What the layers need, one after another. */
+/* The most that layers need, one after another. */
 typedef struct needs {
     size_t sums, panels, tables, hidden;
 } needs;
-
-static void need_most(needs *most, const needs *n) {
-    most->sums = binnet_most(most->sums, n->sums);
-    most->panels = binnet_most(most->panels, n->panels);
-    most->tables = binnet_most(most->tables, n->tables);
-    most->hidden = binnet_most(most->hidden, n->hidden);
-}
 
 #if BINNET_CONVOLUTIONS
 /* A layer's convolution of values, or of signs if there are none. */
@@ -196,31 +188,32 @@ static binnet_convolution convolution_of(const binnet_model *model, const view *
 }
 #endif
 
-static needs layer_needs(const binnet_model *model, const view *v, uint32_t n_rows) {
+static void measure(const binnet_model *model, const view *v, uint32_t n_rows, needs *most) {
     const binnet_kernels *k = model->kernels;
     const uint32_t units = v->shape.units;
     const size_t row = binnet_padded(k, units) * sizeof(int32_t);
-    const uint32_t planes = v->ternary ? 2 : 1;
-    needs n = {.hidden = v->index + 1 < v->n_layers ? activation_bytes(v) : 0};
+    if (v->index + 1 < v->n_layers) binnet_need(&most->hidden, activation_bytes(v));
 #if BINNET_CONVOLUTIONS
     if (v->shape.image.kernel) {
         /* Only whether there are values counts. */
         binnet_convolution c = convolution_of(model, v, v->from_signs ? NULL : model->bytes);
         binnet_plan_convolution(&c);
-        n.sums = binnet_area(binnet_tile_positions(&c), row, 1);
-        n.tables = binnet_convolution_scratch(&c);
-        n.panels = binnet_convolution_panels(&c);
-        return n;
+        binnet_need(&most->sums, binnet_area(binnet_tile_positions(&c), row, 1));
+        binnet_need(&most->tables, binnet_convolution_scratch(&c));
+        binnet_need(&most->panels, binnet_convolution_panels(&c));
+        return;
     }
 #endif
-    if (!v->to_signs) n.sums = binnet_area(n_rows, row, 1); /* others are consumed in blocks */
-    if (v->from_signs)
-        n.tables = binnet_xnor_scratch(k, v->to_signs ? n_rows : 0, v->shape.fan_in);
-    else {
-        n.tables = binnet_gemm_scratch(k, v->to_signs ? units : 0);
-        n.panels = binnet_gemm_panels(k, n_rows, units, v->shape.fan_in) * planes;
+    /* Hidden sums that become signs are consumed in blocks. */
+    if (!v->to_signs) binnet_need(&most->sums, binnet_area(n_rows, row, 1));
+    if (v->from_signs) {
+        binnet_need(&most->tables,
+                    binnet_xnor_scratch(k, v->to_signs ? n_rows : 0, v->shape.fan_in));
+        return;
     }
-    return n;
+    binnet_need(&most->tables, binnet_gemm_scratch(k, v->to_signs ? units : 0));
+    const size_t plane = binnet_gemm_panels(k, n_rows, units, v->shape.fan_in);
+    binnet_need(&most->panels, v->ternary ? plane + plane : plane);
 }
 
 /* The offset of the next region. */
@@ -237,8 +230,7 @@ static regions divide_scratch(const binnet_model *model, uint32_t n_rows) {
     first_layer(model, &v);
     for (uint32_t i = 0; i < model->n_layers; ++i) {
         next_layer(model, &v);
-        const needs n = layer_needs(model, &v, n_rows);
-        need_most(&most, &n);
+        measure(model, &v, n_rows, &most);
     }
     regions r;
     region(&planner, 1, most.sums);
@@ -246,7 +238,7 @@ static regions divide_scratch(const binnet_model *model, uint32_t n_rows) {
     r.tables = region(&planner, 1, most.tables);
     r.scores = region(&planner, n_rows, model->n_classes * sizeof(int32_t));
     r.activations[0] = region(&planner, n_rows, most.hidden);
-    const int two = model->n_layers > 2 || model->height;
+    const int two = model->n_layers > 2 || (BINNET_CONVOLUTIONS && model->height);
     r.activations[1] = region(&planner, two ? n_rows : 0, most.hidden);
     r.end = planner.n_bytes;
     return r;
@@ -434,7 +426,8 @@ static void run(const binnet_model *model, const uint8_t *x, uint32_t n_rows, in
         else
             binnet_gemm_run(&gemm);
         if (i + 1 == model->n_layers) break;
-        if (!v.to_signs && !v.shape.image.kernel) activate(model, &v, sums, n_rows, activation);
+        if (!v.to_signs && !binnet_is_convolution(&v.shape))
+            activate(model, &v, sums, n_rows, activation);
         gemm.a.low = gemm.values = activation;
         if (v.to_signs) gemm.values = NULL;
         place ^= 1u;

@@ -12,9 +12,14 @@ static const binnet_layer_type *layer_type(const binnet_layer *layer) {
 
 /* ---- Configuration ------------------------------------------------------------------------- */
 
-/* What stands before the first layer: images only where a convolution wants them. */
+/* Only a convolution takes images. */
+static int takes_images(const binnet_config *config) {
+    return BINNET_CONVOLUTIONS && config->layers[0].kind == BINNET_CONV2D;
+}
+
+/* What stands before the first layer. */
 static binnet_status start_shape(const binnet_config *config, binnet_shape *shape) {
-    const int images = config->layers[0].kind == BINNET_CONV2D;
+    const int images = takes_images(config);
     return binnet_start_shape(shape, config->n_features, images ? config->height : 0,
                               images ? config->width : 0);
 }
@@ -26,10 +31,12 @@ static binnet_status check_layers(const binnet_config *config) {
     binnet_status status = start_shape(config, &shape);
     for (uint32_t i = 0; i < config->n_layers && status == BINNET_OK; ++i) {
         status = binnet_next_shape(&shape, &config->layers[i]);
-        if (status == BINNET_OK && shape.positions > most / config->batch_size)
+        /* Positions are at most the features: 2^31. */
+        if (status == BINNET_OK && binnet_positions_of(&shape) * config->batch_size > most)
             status = BINNET_ERR_LIMIT;
     }
-    if (status == BINNET_OK && (shape.height || shape.units < 2)) status = BINNET_ERR_ARGUMENT;
+    if (status == BINNET_OK && (binnet_is_image(&shape) || shape.units < 2))
+        status = BINNET_ERR_ARGUMENT;
     return status;
 }
 
@@ -57,7 +64,7 @@ static binnet_status check_config(const binnet_config *config) {
 
 /* Numbers of so many bytes, of an image's outputs. */
 static size_t row_bytes(const binnet_shape *shape, uint32_t size) {
-    return binnet_area(shape->positions, (size_t)shape->units * size, 1);
+    return binnet_image_bytes(binnet_positions_of(shape), (size_t)shape->units * size);
 }
 
 /* What a pass keeps, and one after the other in the same place: forward, activations of all hidden
@@ -93,7 +100,8 @@ static void plan_passes(binnet_net *net, const binnet_config *config, binnet_pla
     net->z = binnet_plan(planner, 1, needs->z);
     const size_t forwards = planner->n_bytes;
     planner->n_bytes = errors;
-    if (net->kernels->transpose) net->transposed = binnet_plan(planner, 1, needs->transposed);
+    if (binnet_transposes(net->kernels))
+        net->transposed = binnet_plan(planner, 1, needs->transposed);
     planner->n_bytes = binnet_most(planner->n_bytes, forwards);
 }
 
@@ -113,7 +121,7 @@ static void measure_dense(const binnet_net *net, const binnet_layer_state *layer
                     binnet_area(planes, binnet_gemm_panels(k, batch, fan_in, units), 1));
     binnet_need(&needs->panels, binnet_area(signs && layer->index > 0 ? sign_planes : digits,
                                             binnet_gemm_panels(k, units, fan_in, batch), 1));
-    if (k->transpose) binnet_need(&needs->transposed, binnet_area(batch, units, 1));
+    if (binnet_transposes(k)) binnet_need(&needs->transposed, binnet_area(batch, units, 1));
     binnet_need(&needs->input_bits, (fan_in + 7) / 8 * digits);
     binnet_need(&needs->scratch, binnet_gemm_scratch(k, fan_in));
     if (signs) binnet_need(&needs->scratch, binnet_xnor_scratch(k, 0, fan_in));
@@ -146,7 +154,7 @@ static void plan_columns(binnet_net *net, const binnet_config *config, binnet_ne
 /* The image of a convolution; and where the signs of the last one's outputs stand in rows, as the
  * layer after it wants them. */
 static void plan_image(binnet_net *net, binnet_layer_state *layer, const binnet_shape *shape,
-                       int was_image, binnet_planner *planner) {
+                       int was_image, binnet_needs *needs, binnet_planner *planner) {
     if (shape->image.kernel) {
         binnet_image *place = binnet_plan(planner, 1, sizeof *place);
         if (place) *place = shape->image;
@@ -156,10 +164,8 @@ static void plan_image(binnet_net *net, binnet_layer_state *layer, const binnet_
                                          binnet_area(shape->positions, shape->units, 1));
         return;
     }
-    if (!was_image || layer->index == 0 || net->method.activation != BINNET_SIGN) return;
-    net->flat_stride = binnet_row_bytes(layer->fan_in);
-    for (uint32_t p = 0; p < (net->method.dropout ? 2u : 1u); ++p)
-        net->flat[p] = binnet_plan(planner, net->batch_size, net->flat_stride);
+    if (was_image && net->method.activation == BINNET_SIGN)
+        needs->flat = binnet_row_bytes(layer->fan_in);
 }
 #endif
 
@@ -175,7 +181,7 @@ static void plan_net(binnet_net *net, const binnet_config *config, binnet_planne
     start_shape(config, &shape);
     for (uint32_t i = 0; i < config->n_layers; ++i) {
         binnet_layer_state *layer = net->layers ? &net->layers[i] : &measured;
-        const int was_image = shape.height > 0;
+        const int was_image = binnet_is_image(&shape);
         memset(layer, 0, sizeof *layer);
         layer->kind = binnet_put_kind(&config->layers[i]);
         layer->type = layer_type(&config->layers[i]);
@@ -183,14 +189,14 @@ static void plan_net(binnet_net *net, const binnet_config *config, binnet_planne
         binnet_next_shape(&shape, &config->layers[i]);
         layer->fan_in = shape.fan_in;
         layer->units = shape.units;
-        layer->positions = shape.positions;
+        layer->positions = binnet_positions_of(&shape);
         layer->weight_exponent = -1;
         layer->bias_exponent = -1;
         n_units += layer->units;
         n_weights += layer->units * (size_t)layer->fan_in;
         binnet_plan_layer(net, layer, planner);
 #if BINNET_CONVOLUTIONS
-        plan_image(net, layer, &shape, was_image, planner);
+        plan_image(net, layer, &shape, was_image, &needs, planner);
         if (layer->image) {
             binnet_measure_convolution(net, layer, &needs);
             continue;
@@ -220,7 +226,7 @@ static size_t start_net(binnet_net *net, const binnet_config *config, uint8_t *b
     const binnet_parallel serial = {NULL, NULL, 1};
     memset(net, 0, sizeof *net);
     net->seed = config->seed;
-    const int images = config->layers[0].kind == BINNET_CONV2D;
+    const int images = takes_images(config);
     net->shape =
         binnet_put_shape(config->n_layers, images ? config->height : 0, images ? config->width : 0);
     net->method = config->method;
@@ -319,7 +325,8 @@ static void get_input(const binnet_net *net, uint32_t i, const uint8_t *x, uint3
     input->signs.stride = before->signs_stride;
 #if BINNET_CONVOLUTIONS
     if (before->image && !layer->image)
-        input->signs = (binnet_signs){net->flat[0], net->flat[1], net->flat_stride};
+        input->signs = (binnet_signs){net->workplace->flat[0], net->workplace->flat[1],
+                                      net->workplace->flat_stride};
 #endif
     if (!before->low_signs) input->data = before->activation;
     input->mask = 31;

@@ -7,7 +7,7 @@ static uint32_t words_of(uint32_t n_bits) { return (uint32_t)(binnet_row_bytes(n
 
 size_t binnet_xnor_scratch(const binnet_kernels *k, uint32_t n_rows, uint32_t n_bits) {
     /* Of weights that are copied: packed, or one column after the other to where it is aligned. */
-    const uint32_t n_columns = k->xnor_packed ? k->panel_columns : 1;
+    const uint32_t n_columns = binnet_packs_xnor(k) ? k->panel_columns : 1;
     const size_t words = binnet_least(words_of(n_bits), BINNET_XNOR_WORDS) * n_columns;
     return binnet_area(1, words * 8 + n_rows * BINNET_XNOR_COLUMNS * sizeof(int32_t), k->alignment);
 }
@@ -69,7 +69,7 @@ static void block_task(void *context, uint32_t task, uint32_t worker) {
                 tile.n_words = binnet_least(n_words - word, BINNET_XNOR_WORDS);
                 tile.n_bits = (int32_t)binnet_least(g->depth - word * 64, 64 * BINNET_XNOR_WORDS);
                 /* With few rows, packing weights would cost more than it saves. */
-                (k->xnor_packed && g->n_rows > 4 ? k->xnor_packed : binnet_xnor_by_row)(
+                (binnet_packs_xnor(k) && g->n_rows > 4 ? k->xnor_packed : binnet_xnor_by_row)(
                     k, &tile, w + c * g->selector.stride + 8 * (size_t)word, g->selector.stride,
                     scratch);
             }
@@ -82,9 +82,16 @@ static void block_task(void *context, uint32_t task, uint32_t worker) {
     }
 }
 
-void binnet_xnor_run(const binnet_gemm *g) {
+static uint32_t n_tasks(const binnet_gemm *g) {
     BINNET_ASSERT(binnet_xnor_scratch(g->kernels, g->sums ? 0 : g->n_rows, g->depth) <=
                   g->scratch_bytes);
-    binnet_run(g->parallel, (g->n_columns + BINNET_XNOR_COLUMNS - 1) / BINNET_XNOR_COLUMNS,
-               block_task, (void *)(uintptr_t)g);
+    return binnet_blocks(g->n_columns, BINNET_XNOR_COLUMNS);
+}
+
+void binnet_xnor_rows(const binnet_gemm *g) {
+    for (uint32_t task = 0; task < n_tasks(g); ++task) block_task((void *)(uintptr_t)g, task, 0);
+}
+
+void binnet_xnor_run(const binnet_gemm *g) {
+    binnet_run(g->parallel, n_tasks(g), block_task, (void *)(uintptr_t)g);
 }

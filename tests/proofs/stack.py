@@ -39,7 +39,7 @@ def frames(su_files):
 class Calls:
     """Who calls whom, by name, and through pointers, by the number of a type."""
 
-    def __init__(self, files):
+    def __init__(self, files, *flags):
         self.callees = defaultdict(set)
         self.pointers = defaultdict(set)  # types of what is called through pointers
         self.taken = defaultdict(
@@ -47,7 +47,7 @@ class Calls:
         )  # functions whose address is taken in one, or in constants: ""
         self.type = {}
         for file in files:
-            self._read(file.stem, output(CLANG, *FLAGS, file))
+            self._read(file.stem, output(CLANG, *FLAGS, *flags, file))
 
     def _read(self, stem, text):
         local = set(re.findall(rf"(?m)^define internal .*?({NAME})\(", text))
