@@ -12,21 +12,31 @@ from unittest.mock import patch
 import numpy as np
 from sklearn.datasets import load_digits
 
-from pybinnet import BinaryConnectClassifier, _engine, export_c
+from pybinnet import BinaryConnectClassifier, Conv2D, Dense, MaxPool2D, _engine, export_c
 from pybinnet._appendix import strip
 from pybinnet._parameters import engine_method, rate_exponents
 from pybinnet._rows import row_hashes
 
 N_TRAIN, N_TEST = 1003, 450  # the former not a multiple of a batch: some batches are short
 
-# Of the inference test: 64-64-32-10 on bytes, and on integers that become more features.
-DEPLOYED = {
-    "binary": {},
-    "ternary": {"weights": "ternary"},
-    "sign": {"activation": "sign"},
-    "integers": {},
+# Layers of the sizes of LeNet-5, but for a smaller second kernel, on images of 8 by 8.
+LENET = {
+    "layers": [Conv2D(6, 5), MaxPool2D(2), Conv2D(16, 3), MaxPool2D(2), Dense(84)],
+    "input_shape": (8, 8, 1),
 }
-MOST_SCRATCH = 512  # bytes in which the project promises that the former predict
+# Of the inference test: 64-64-32-10 on bytes, and on integers that become more features; images.
+PERCEPTRON = {"hidden_layer_sizes": (64, 32)}
+DEPLOYED = {
+    "binary": PERCEPTRON,
+    "ternary": PERCEPTRON | {"weights": "ternary"},
+    "sign": PERCEPTRON | {"activation": "sign"},
+    "integers": PERCEPTRON,
+    "LeNet": LENET,
+    "LeNet, sign": LENET | {"activation": "sign"},
+}
+# Bytes in which the project promises that they predict, without the features of integers.
+MOST_SCRATCH = {"LeNet": 1152, "LeNet, sign": 1152}
+MOST_SCRATCH_OF_OTHERS = 512
 # Of the training tests. 16 KB must hold the first ones with their checkpoint and stack.
 SMALL = {"hidden_layer_sizes": (32,), "batch_size": 16, "max_iter": 4}
 SIGNS = {
@@ -40,6 +50,8 @@ TRAINED = {"binary": SMALL, "ternary stochastic sign": SMALL | SIGNS}
 TRAINED_LARGER = {
     "larger binary": LARGER,
     "larger AdaMax dropout": LARGER | {"solver": "adamax", "dropout": 0.25},
+    "LeNet": LENET | {"batch_size": 16, "max_iter": 3},
+    "LeNet, sign": LENET | {"batch_size": 16, "max_iter": 3, "activation": "sign"},
 }
 RESUMED_AFTER = 2  # epochs
 
@@ -91,7 +103,7 @@ def deployed(rows):
         x_train, x_test = rows.x_train, rows.x_test
         if name == "integers":
             x_train, x_test = readings(x_train), readings(x_test)
-        classifier = BinaryConnectClassifier((64, 32), **parameters, random_state=0)
+        classifier = BinaryConnectClassifier(**parameters, random_state=0)
         result[name] = Deployed(
             classifier.fit(x_train, rows.labels_train), x_test, rows.labels_test
         )
@@ -116,15 +128,7 @@ def trained(rows, parameters):
 
 def net_of(classifier):
     """Return a new net like that of a classifier."""
-    configuration = classifier._configuration
-    return _engine.Net(
-        classifier.n_features_in_,
-        _engine.dense(*configuration.units),
-        configuration.batch_size,
-        configuration.seed,
-        configuration.counts,
-        engine_method(configuration.method),
-    )
+    return classifier._configuration.net(classifier.n_features_in_, None)
 
 
 def n_steps(classifier):
@@ -197,7 +201,8 @@ def export(subject, folder):
     export_c(subject.classifier, folder / "deployed.h")
     features = subject.classifier.encoder_.transform(subject.inputs)
     scores = _engine.predict_scores(subject.classifier.model_, features)
-    most = MOST_SCRATCH + (0 if subject.inputs.dtype == np.uint8 else features.shape[1])
+    most = MOST_SCRATCH.get(folder.name, MOST_SCRATCH_OF_OTHERS)
+    most += 0 if subject.inputs.dtype == np.uint8 else features.shape[1]
     (folder / "rows.h").write_text(
         constants(N_ROWS=len(scores), MOST_SCRATCH_BYTES=most)
         + constant("deployed_input", "inputs", subject.inputs)
@@ -215,13 +220,20 @@ def plant_error(file, array, place):
     file.write_text(f"{text[:start]}{int(text[start:end], 0) ^ 64}{text[end:]}")
 
 
+def layer_braces(layer):
+    kind = "BINNET_CONV2D" if layer.kernel_size else "BINNET_DENSE"
+    numbers = layer.units, layer.kernel_size, layer.stride, int(layer.valid), layer.pool
+    return f"{{{', '.join(map(str, (kind, *numbers)))}}}"
+
+
 def net_header(trained_net, first_epoch=0):
     """The configuration of a net, its schedule, and files of it."""
     classifier = trained_net.classifier
     configuration = classifier._configuration
     first, last = rate_exponents(classifier)
     batch_size = configuration.batch_size
-    units = configuration.units
+    layers = configuration.layers
+    height, width = configuration.image or (0, 0)
     method = engine_method(configuration.method)
     flags = (method.ternary, method.stochastic, method.sign, method.adamax, method.exact)
     shares = (method.dropout, method.input_dropout)
@@ -240,13 +252,13 @@ def net_header(trained_net, first_epoch=0):
         )
         + constant("uint32_t", "class_counts", configuration.counts)
         + "static const binnet_layer layers[] = {"
-        + ", ".join(f"{{BINNET_DENSE, {n}}}" for n in units)
+        + ", ".join(map(layer_braces, layers))
         + "};\n"
         + "static const binnet_config config = {"
         + f".seed = {configuration.seed}u, .n_features = {classifier.n_features_in_}, "
-        + f".n_layers = {len(units)}, .batch_size = {batch_size}, .layers = layers, "
+        + f".n_layers = {len(layers)}, .batch_size = {batch_size}, .layers = layers, "
         + f".method = {{{', '.join(str(int(value)) for value in flags + shares)}}}, "
-        + ".class_counts = class_counts};\n"
+        + f".class_counts = class_counts, .height = {height}, .width = {width}}};\n"
         + file_bytes("checkpoint", trained_net.resumed)
         + file_bytes("model", classifier.model_)
     )
