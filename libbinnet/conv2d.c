@@ -5,17 +5,22 @@
 #include "internal.h"
 
 #if BINNET_CONVOLUTIONS
-enum { POSITIONS_AT_ONCE = 1024 };
-
 /* Positions of an image, not pooled. */
 static uint32_t unpooled_positions(const binnet_image *image) {
     return binnet_positions(image) * image->pool * image->pool;
 }
 
-/* Images of the gradient's at a time: on a microcontroller one. */
-static uint32_t images_at_once(const binnet_net *net, const binnet_image *image) {
-    const uint32_t n = POSITIONS_AT_ONCE / unpooled_positions(image);
-    return binnet_packs(net->kernels) && n > 1 ? binnet_least(n, net->batch_size) : 1;
+/* Positions of the gradient's at a time: the fewer times threads wait for one another, the better, as
+ * long as what they share stays in cache. */
+enum { POSITIONS_AT_ONCE = 1024, GRADIENT_BYTES = 2 << 20 };
+
+/* Images of them: on a microcontroller one. */
+static uint32_t images_at_once(const binnet_net *net, const binnet_layer_state *layer) {
+    const uint32_t n = unpooled_positions(layer->image);
+    /* Bits of patches, packed, and errors as rows and columns. */
+    const uint32_t bytes = layer->fan_in / 2 + 2 * layer->units;
+    const size_t most = binnet_most(POSITIONS_AT_ONCE, GRADIENT_BYTES / bytes) / n;
+    return net->kernels->pack && most > 1 ? binnet_least((uint32_t)most, net->batch_size) : 1;
 }
 
 static size_t channel_bytes(const binnet_image *image) { return (image->channels + 7) / 8; }
@@ -355,7 +360,7 @@ static void multiply_outer(binnet_pass *p) {
     const binnet_net *net = p->net;
     const binnet_layer_state *layer = p->layer;
     const binnet_image *image = layer->image;
-    const uint32_t at_once = images_at_once(net, image);
+    const uint32_t at_once = images_at_once(net, layer);
     gradient_job j = {.pass = p, .image = image};
     j.patch_bytes = binnet_row_bytes(layer->fan_in);
     j.stride = binnet_padded(net->kernels, layer->fan_in);
@@ -409,7 +414,7 @@ void binnet_measure_convolution(const binnet_net *net, const binnet_layer_state 
     const binnet_kernels *k = net->kernels;
     const uint32_t area = image->kernel * image->kernel, units = layer->units;
     const uint32_t planes = net->method.weights == BINNET_TERNARY ? 2 : 1;
-    const uint32_t n = images_at_once(net, image) * unpooled_positions(image);
+    const uint32_t n = images_at_once(net, layer) * unpooled_positions(image);
     const int signs = layer->index > 0 && net->method.activation == BINNET_SIGN;
     const uint32_t bits = signs                                  ? net->method.dropout ? 2 : 1
                           : net->method.gradient == BINNET_EXACT ? 8
