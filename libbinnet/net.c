@@ -144,8 +144,9 @@ static void plan_columns(binnet_net *net, const binnet_config *config, binnet_ne
 #if BINNET_CONVOLUTIONS
         if (!layer->image) continue;
         const size_t most = needs->z / sizeof(int32_t) / batch / layer->positions;
-        layer->z_columns = most < layer->units ? (uint32_t)most & ~(net->kernels->panel_columns - 1)
-                                               : layer->units;
+        layer->z_columns = most < binnet_padded(net->kernels, layer->units)
+                               ? (uint32_t)most & ~(net->kernels->panel_columns - 1)
+                               : layer->units;
 #endif
     }
 }

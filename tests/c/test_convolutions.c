@@ -237,6 +237,28 @@ static void test_buffers(const binnet_method *method) {
     free(scratch), free(bytes), free(arena);
 }
 
+/* The sums of a layer are whole panels, also where those of another one left room for all its
+ * columns, but not for what pads them: of 46 columns here. */
+static void test_sums_fit(const char *name) {
+    static const binnet_layer wide[] = {
+        {BINNET_CONV2D, 32, 1}, {BINNET_CONV2D, 46, 2, 1, BINNET_VALID}, {BINNET_DENSE, 2}};
+    binnet_config config = make_config();
+    config.n_features = 36;
+    config.height = config.width = 6;
+    config.layers = wide;
+    config.kernels = binnet_kernels_find(name);
+    if (!config.kernels) return; /* not on this machine */
+    void *arena;
+    const binnet_net *net = make_net(&config, &arena);
+    for (uint32_t i = 0; i < config.n_layers; ++i) {
+        const binnet_layer_state *layer = &net->layers[i];
+        const size_t columns = binnet_padded(config.kernels, layer->z_columns);
+        const int32_t *end = net->z + columns * layer->positions * BATCH;
+        EXPECT((const uint8_t *)end <= net->input_bits); /* which come next */
+    }
+    free(arena);
+}
+
 /* ---- Files --------------------------------------------------------------------------------- */
 
 static void *checkpoint_of(const binnet_net *net, size_t *n_bytes) {
@@ -350,6 +372,10 @@ int main(void) {
     test_config_refusals();
     test_limits();
     for (size_t i = 0; i < sizeof methods / sizeof *methods; ++i) test_buffers(&methods[i]);
+    test_sums_fit("portable");
+    test_sums_fit("avx2");
+    test_sums_fit("avx512");
+    test_sums_fit("neon");
     test_checkpoints_of_other_shapes();
     test_corrupt_models();
     printf("%s\n", failures ? "FAILED" : "all passed");
