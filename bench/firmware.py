@@ -23,7 +23,7 @@ from common import installed, output
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 
-from pybinnet import BinaryConnectClassifier, __version__
+from pybinnet import BinaryConnectClassifier, Conv2D, Dense, MaxPool2D, __version__
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tests" / "firmware"))
@@ -47,6 +47,12 @@ ROWS = {
     "64-64-32-10": 100,
     "784-128-10": 20,
 }  # counted: of the latter emlearn's nearly fill the clock
+# Layers of the sizes of LeNet-5, on images of 28 by 28; emlearn has no convolutions.
+LENET = {
+    "layers": [Conv2D(6, 5), MaxPool2D(2), Conv2D(16, 5), MaxPool2D(2), Dense(84)],
+    "input_shape": (28, 28, 1),
+}
+IMAGES = 10  # counted
 STEPS = 5
 
 
@@ -66,7 +72,8 @@ def main():
             "compiler": first_line("arm-none-eabi-gcc"),
             "emulator": first_line("qemu-system-arm"),
             "unit": "instructions, not cycles",
-            "inference": [row for net in ROWS for row in count_inference(counter, net)],
+            "inference": [row for net in ROWS for row in count_inference(counter, net)]
+            + count_lenet(counter),
             "training": count_training(counter),
         }
     show(report)
@@ -128,33 +135,17 @@ class Counter:
 def count_inference(counter, net):
     """Count a net of each method and emlearn's, on the same rows; return rows of the report."""
     n_features, *hidden, _ = map(int, net.split("-"))
-    rows = truth.digits()
-    train = enlarged(rows.x_train, n_features), rows.labels_train
-    test = enlarged(rows.x_test, n_features), rows.labels_test
+    train, test = enlarged(n_features)
     x, labels = (part[: ROWS[net]] for part in test)
-    common = (
-        truth.constants(N_COUNTED=len(x), N_FEATURES=n_features)
-        + truth.constant("uint16_t", "labels", labels)
-        + truth.arena(8192)
-    )
-    report = []
-    for name, parameters in METHODS.items():
-        ours = BinaryConnectClassifier(hidden, random_state=0, **parameters).fit(*train)
-        text = common + truth.constant("uint8_t", "x", x)
-        headers = counter.headers(
-            f"{net}-{name}", rows=text + truth.file_bytes("model", ours.model_)
-        )
-        errors = int((ours.predict(x) != labels).sum())
-        counts = counter.count("inference", headers, len(x), errors, x.nbytes + labels.nbytes)
-        report.append({"net": net, "name": name, "accuracy": ours.score(*test), "counts": counts})
-
+    ours = {"hidden_layer_sizes": hidden}
+    report = count_ours(counter, net, ours, train, test, ROWS[net])
     x = floats(x)
     with warnings.catch_warnings(), np.errstate(under="ignore"):  # emlearn makes numpy raise it
         warnings.simplefilter("ignore", ConvergenceWarning)
         theirs = MLPClassifier(hidden, random_state=0, max_iter=100).fit(floats(train[0]), train[1])
     headers = counter.headers(
         f"{net}-emlearn",
-        rows=common + truth.constant("float", "x_float", x),
+        rows=counted(labels, n_features) + truth.constant("float", "x_float", x),
         peer=emlearn_code(theirs),
     )
     errors = int((theirs.predict(x) != labels).sum())
@@ -163,6 +154,36 @@ def count_inference(counter, net):
     accuracy = theirs.score(floats(test[0]), test[1])
     report.append({"net": net, "name": "emlearn float32", "accuracy": accuracy, "counts": counts})
     return report
+
+
+def count_lenet(counter):
+    train, test = enlarged(784)
+    return count_ours(counter, "28 x 28, LeNet-5", LENET, train, test, IMAGES)
+
+
+def count_ours(counter, net, parameters, train, test, n):
+    """Count a net of each method on the first n test rows; return rows of the report."""
+    x, labels = (part[:n] for part in test)
+    report = []
+    for name, method in METHODS.items():
+        ours = BinaryConnectClassifier(**parameters, **method, random_state=0).fit(*train)
+        text = counted(labels, x.shape[1]) + truth.constant("uint8_t", "x", x)
+        headers = counter.headers(
+            f"{net}-{name}".replace(" ", ""), rows=text + truth.file_bytes("model", ours.model_)
+        )
+        errors = int((ours.predict(x) != labels).sum())
+        counts = counter.count("inference", headers, n, errors, x.nbytes + labels.nbytes)
+        report.append({"net": net, "name": name, "accuracy": ours.score(*test), "counts": counts})
+    return report
+
+
+def counted(labels, n_features):
+    """C text of what rows have beside their features."""
+    return (
+        truth.constants(N_COUNTED=len(labels), N_FEATURES=n_features)
+        + truth.constant("uint16_t", "labels", labels)
+        + truth.arena(8192)
+    )
 
 
 def emlearn_code(net):
@@ -181,12 +202,14 @@ def emlearn_flags():
     return ["-w", "-isystem", Path(emlearn.__file__).parent]
 
 
-def enlarged(x, n_features):
-    """Digits of 8 by 8 pixels, or of 28 by 28."""
-    if n_features == x.shape[1]:
-        return x
-    images = np.kron(x.reshape(-1, 8, 8), np.ones((1, 3, 3), np.uint8))
-    return np.pad(images, ((0, 0), (2, 2), (2, 2))).reshape(len(x), -1)
+def enlarged(n_features):
+    """Digits of 8 by 8 pixels, or of 28 by 28: rows and labels to train on, and to test."""
+    rows = truth.digits()
+    parts = [rows.x_train, rows.x_test]
+    if n_features != rows.x_test.shape[1]:
+        images = [np.kron(x.reshape(-1, 8, 8), np.ones((1, 3, 3), np.uint8)) for x in parts]
+        parts = [np.pad(x, ((0, 0), (2, 2), (2, 2))).reshape(len(x), -1) for x in images]
+    return (parts[0], rows.labels_train), (parts[1], rows.labels_test)
 
 
 def floats(x):
@@ -206,11 +229,19 @@ def count_training(counter):
         trained = truth.trained(rows, parameters)
         net = truth.net_header(trained) + truth.constants(N_COUNTED=STEPS)
         headers = counter.headers(f"training-{name}", digits=digits, net=net)
-        sizes = 64, *trained.classifier._configuration.units
-        title = f"{'-'.join(map(str, sizes))}, batch {parameters['batch_size']}"
+        net_title = (
+            "8 x 8, small LeNet"
+            if "layers" in parameters
+            else "-".join(map(str, (64, *units(trained))))
+        )
+        title = f"{net_title}, batch {parameters['batch_size']}"
         counts = counter.count("training", headers, STEPS, row_bytes=row_bytes)
         report.append({"net": title, "name": name, "counts": counts})
     return report
+
+
+def units(trained):
+    return trained.classifier._configuration.units
 
 
 # ---- Report ---------------------------------------------------------------------------------
