@@ -145,11 +145,8 @@ class PiecewiseLinearEncoder(TransformerMixin, BaseEstimator):  # type: ignore[m
 
     def _fit(self, X: ArrayLike, n_ramps: int | str) -> None:
         rows = self._validated(X, reset=True)
-        self.identity_ = are_bytes(rows)
-        self.edges_: list[NDArray[np.float64]] = []
-        self.spans_: list[int] = []
-        if self.identity_:
-            self.n_features_out_ = rows.shape[1]
+        if are_bytes(rows):
+            self._take(None, [])
             return
 
         n_sampled = min(len(rows), _MAX_ROWS)
@@ -162,12 +159,25 @@ class PiecewiseLinearEncoder(TransformerMixin, BaseEstimator):  # type: ignore[m
             fits = (r for r in _AUTO_RAMPS if np.minimum(gaps, r).sum() <= _AUTO_WIDTH)
             n_ramps = next(fits, _AUTO_RAMPS[-1])
         n_ramps = int(n_ramps)
+        edges: list[NDArray[np.float64]] = []
+        spans: list[int] = []
         for column, n_gaps in zip(sample, gaps.tolist(), strict=True):
             few = n_gaps <= n_ramps
             n_intervals = n_gaps if few else 2 * (n_ramps + 1) // 3
-            self.edges_.append(place_edges(column, n_intervals + 1))
-            self.spans_.append(1 if few else n_ramps + 1 - n_intervals)
-        self.n_features_out_ = max(1, sum(self._n_ramps()))
+            edges.append(place_edges(column, n_intervals + 1))
+            spans.append(1 if few else n_ramps + 1 - n_intervals)
+        self._take(edges, spans)
+
+    def _take(self, edges: list[NDArray[np.float64]] | None, spans: list[int]) -> None:
+        """Take columns as numbers with these edges, or, of None, as bytes."""
+        self.identity_ = edges is None
+        self.edges_, self.spans_ = edges or [], spans
+        n_ramps = np.array(self._n_ramps(), dtype=np.intp)
+        self.n_features_out_ = self.n_features_in_ if edges is None else max(1, int(n_ramps.sum()))
+        # The column of each ramp, and the edges it is between. Of images there are thousands: to
+        # gather them takes longer than to predict one, so it is done here.
+        low, high = ramp_ends(edges, spans) if edges else (np.zeros(0), np.zeros(0))
+        self._ramps = np.repeat(np.arange(n_ramps.size), n_ramps), low, high
 
     def transform(self, X: ArrayLike) -> NDArray[np.uint8]:
         """Encode rows.
@@ -190,7 +200,7 @@ class PiecewiseLinearEncoder(TransformerMixin, BaseEstimator):  # type: ignore[m
         if self.identity_:
             return _as_bytes(rows)
 
-        source, low, high = self._ramps()
+        source, low, high = self._ramps
         out = np.zeros((len(rows), self.n_features_out_), dtype=np.uint8)
         step = max(1, _BLOCK // self.n_features_out_)
         for start in range(0, len(rows) if source.size else 0, step):
@@ -199,12 +209,6 @@ class PiecewiseLinearEncoder(TransformerMixin, BaseEstimator):  # type: ignore[m
             spread(ramps, low, high)
             out[block] = ramps  # the cast truncates
         return out
-
-    def _ramps(self) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]:
-        """The column of each ramp, and the two edges it is between."""
-        source = np.repeat(np.arange(len(self.edges_)), self._n_ramps())
-        low, high = ramp_ends(self.edges_, self.spans_)
-        return source, low, high
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray[np.object_]:
         """Name the outputs: ``x0_ramp0``, ``x0_ramp1``, and so on.
@@ -252,17 +256,15 @@ def pixel_encoder(X: NDArray[Any], taken: NDArray[np.intp]) -> PiecewiseLinearEn
     become 0 to 255, alike in all columns.
     """
     encoder = PiecewiseLinearEncoder(n_ramps=1)
-    encoder.n_features_in_ = encoder.n_features_out_ = X.shape[1]
-    encoder.identity_ = X.dtype == np.uint8
-    encoder.edges_, encoder.spans_ = [], []
-    if not encoder.identity_:
-        ends = X.min(axis=1)[taken].min(), X.max(axis=1)[taken].max()
-        edges = np.clip(np.array(ends, dtype=np.float64), -MAX_ABS, MAX_ABS)
-        if edges[0] == edges[1]:
-            raise ValueError(
-                f"all pixels of the images in X are {edges[0]}; give images to learn from"
-            )
-        encoder.edges_, encoder.spans_ = [edges] * X.shape[1], [1] * X.shape[1]
+    encoder.n_features_in_ = X.shape[1]
+    if X.dtype == np.uint8:
+        encoder._take(None, [])
+        return encoder
+    ends = X.min(axis=1)[taken].min(), X.max(axis=1)[taken].max()
+    edges = np.clip(np.array(ends, dtype=np.float64), -MAX_ABS, MAX_ABS)
+    if edges[0] == edges[1]:
+        raise ValueError(f"all pixels of the images in X are {edges[0]}; give images to learn from")
+    encoder._take([edges] * X.shape[1], [1] * X.shape[1])
     return encoder
 
 

@@ -193,7 +193,7 @@ def _features(graph: _Graph, encoder: PiecewiseLinearEncoder) -> str:
     """The network's uint8 features: the operations of `spread`, one by one."""
     if encoder.identity_:
         return "X"
-    source, low, high = encoder._ramps()
+    source, low, high = encoder._ramps
     if source.size == 0:  # no column says anything: one feature, which is 0
         source, low, high = np.array([0]), np.zeros(1), np.zeros(1)
     x = graph.add("Gather", "X", source.astype(np.int64), axis=1)

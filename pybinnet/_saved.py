@@ -217,14 +217,13 @@ def _input_shape(values: dict[str, Any], n_features: int) -> Shape | None:
 def _encoder(values: dict[str, Any], n_columns: Any) -> PiecewiseLinearEncoder:
     edges, spans = values["edges"], values["spans"]
     encoder = PiecewiseLinearEncoder()
-    encoder.identity_ = edges is None
-    encoder.n_features_in_ = encoder.n_features_out_ = n_columns
-    encoder.edges_, encoder.spans_ = [], []
-    if edges is not None:
-        encoder.edges_ = [checked_edges(of_column) for of_column in edges]
-        demand(len(encoder.edges_) == n_columns == len(spans), "edges")
-        for of_column, span in zip(encoder.edges_, spans, strict=True):
-            demand(type(span) is int and 1 <= span <= max(1, of_column.size - 1), "spans")
-        encoder.spans_ = spans
-        encoder.n_features_out_ = max(1, sum(encoder._n_ramps()))
+    encoder.n_features_in_ = n_columns
+    if edges is None:
+        encoder._take(None, [])
+        return encoder
+    checked = [checked_edges(of_column) for of_column in edges]
+    demand(len(checked) == n_columns == len(spans), "edges")
+    for of_column, span in zip(checked, spans, strict=True):
+        demand(type(span) is int and 1 <= span <= max(1, of_column.size - 1), "spans")
+    encoder._take(checked, spans)
     return encoder

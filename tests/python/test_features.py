@@ -352,6 +352,15 @@ def test_bad_n_ramps(n_ramps):
         PiecewiseLinearEncoder(n_ramps).fit(normal(5))
 
 
+def test_rows_are_encoded_without_gathering_edges_again(monkeypatch):
+    """Of images of thousands of pixels that takes a hundred times longer than to predict one."""
+    X = np.random.default_rng(5).normal(size=(50, 3))
+    encoder = PiecewiseLinearEncoder().fit(X)
+    wanted = encoder.transform(X)
+    monkeypatch.setattr(features, "ramp_ends", None)
+    assert (encoder.transform(X) == wanted).all()
+
+
 def test_numpy_integer_n_ramps():
     assert PiecewiseLinearEncoder(np.int64(3)).fit(normal(50)).n_features_out_ == 3
 
