@@ -232,7 +232,9 @@ class BinaryConnectBase(BaseEstimator):  # type: ignore[misc]
             layers, shape = hidden_layers(self), asked_shape(self)
             if has_convolutions(layers):
                 shape = shape or found_shape(X)
-                check_shapes(layers, shape, batch_size(self), not self.quantized_backprop)
+                of_outputs = _engine.Layer(1)
+                exact = not self.quantized_backprop
+                check_shapes((*layers, of_outputs), shape, batch_size(self), exact)
             self.input_shape_ = shape
         return X if self.input_shape_ is None else flattened(X, self.input_shape_)
 

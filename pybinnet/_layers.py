@@ -189,13 +189,18 @@ def has_convolutions(layers: tuple[_engine.Layer, ...]) -> bool:
 def check_shapes(
     layers: tuple[_engine.Layer, ...], shape: Shape, batch_size: int, exact: bool
 ) -> None:
-    """Raise a ValueError that names the first layer whose input is not as it needs it."""
-    for layer in layers:
+    """Raise a ValueError that names the first layer whose input is not as it needs it.
+
+    The last layer is the output layer, whose units do not matter.
+    """
+    for index, layer in enumerate(layers):
         wide = _shapes.fan_in(layer, shape)
         if not layer.kernel_size:
             if wide > _engine.MAX_FEATURES:
+                last = index + 1 == len(layers)
+                name = "the output layer" if last else f"Dense({layer.units})"
                 raise ValueError(
-                    f"layers: Dense({layer.units}) would have {_sizes(shape)} = {wide} inputs; at "
+                    f"layers: {name} would have {_sizes(shape)} = {wide} inputs; at "
                     f"most {_engine.MAX_FEATURES} work, so that its sums, int32, cannot overflow; "
                     "pool more before it, or give fewer filters"
                 )

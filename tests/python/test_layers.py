@@ -137,6 +137,7 @@ def test_refused_layers(make, layers, error, message):
         ),
         ([Conv2D(7281, 1), Conv2D(2, 3), Conv2D(7281, 1), Conv2D(2, 3)], {}, None),
         ([Conv2D(7282, 1), Conv2D(2, 3)], {}, "for its 7282 channels of its input; .*int32"),
+        ([Conv2D(2185, 1)], {}, "layers: the output layer would have 6 x 5 x 2185 = 65550 inputs"),
         ([Conv2D(2185, 1), Dense(4)], {}, r"Dense\(4\) would have 6 x 5 x 2185 = 65550 inputs"),
         (
             [Conv2D(513, 1)],
