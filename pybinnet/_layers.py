@@ -214,7 +214,8 @@ def _check_convolution(layer: _engine.Layer, shape: Shape, batch_size: int, exac
     size = layer.kernel_size
     if size > min(shape[:2]):
         raise ValueError(
-            f"layers: {name} has a kernel larger than its input, images of {_sizes(shape[:2])}"
+            f"layers: {name} has a kernel larger than its input, images of {_sizes(shape[:2])}; "
+            f"give a kernel_size of at most {min(shape[:2])}, or pool less before it"
         )
     for channels, which in (shape[2], "channels of its input"), (layer.units, "filters"):
         if size**2 * channels > _MOST_SUMMED:
@@ -227,6 +228,7 @@ def _check_convolution(layer: _engine.Layer, shape: Shape, batch_size: int, exac
     if layer.pool > min(sums):
         raise ValueError(
             f"layers: {pool[0]} is larger than what there is to pool, {_sizes(sums)} sums of {name}"
+            f"; give a pool_size of at most {min(sums)}"
         )
     height, width, _ = _shapes.output(layer, shape)
     n = height * width * layer.units
