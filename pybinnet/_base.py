@@ -21,7 +21,7 @@ from pybinnet import _engine, _shapes
 from pybinnet._callbacks import EpochInfo
 from pybinnet._checkpoint import read_header
 from pybinnet._features import PiecewiseLinearEncoder, pixel_encoder
-from pybinnet._images import asked_shape, check_augmentation, flattened, found_shape
+from pybinnet._images import asked_shape, check_augmentation, flattened, found_shape, refuse_images
 from pybinnet._latent import read_latent
 from pybinnet._layers import Layers, check_shapes, has_convolutions
 from pybinnet._model_file import read_model
@@ -236,7 +236,10 @@ class BinaryConnectBase(BaseEstimator):  # type: ignore[misc]
                 exact = not self.quantized_backprop
                 check_shapes((*layers, of_outputs), shape, batch_size(self), exact)
             self.input_shape_ = shape
-        return X if self.input_shape_ is None else flattened(X, self.input_shape_)
+        if self.input_shape_ is None:
+            refuse_images(X)
+            return X
+        return flattened(X, self.input_shape_)
 
     def _kept_rows(
         self, hashes: NDArray[np.uint64], rows: Rows, targets: Targets, seed: int

@@ -32,7 +32,8 @@ def check_input_shape(shape: Any, name: str = "input_shape") -> None:
         check_number(name, size, Integral, 1, most, whole=shape)
     if math.prod(map(int, shape)) > _engine.MAX_FEATURES:
         raise ValueError(
-            f"{name}={shape!r} has more than the {_engine.MAX_FEATURES} numbers that a row may"
+            f"{name}={shape!r} has more than the {_engine.MAX_FEATURES} numbers that a row may "
+            "have; scale the images down"
         )
 
 
@@ -46,20 +47,20 @@ def asked_shape(params: Any) -> Shape | None:
 
 def found_shape(X: Any) -> Shape:
     """The shape of the images in X; ValueError if one cannot tell."""
-    found = np.shape(X)
+    found = _shape(X)
     if len(found) not in (3, 4):
         raise ValueError(
             f"X has shape {found}, and layers has a Conv2D, which needs images: give X of shape "
             "(n_samples, height, width, channels) or (n_samples, height, width), or input_shape"
         )
     shape = (*found[1:], 1)[:3]
-    check_input_shape(shape)
+    check_input_shape(shape, "X.shape[1:]")
     return shape
 
 
 def flattened(X: Any, shape: Shape) -> Any:
     """Images as rows, in the order row, column, channel; ValueError if they have another shape."""
-    found = np.shape(X)
+    found = _shape(X)
     n_features = math.prod(shape)
     if len(found) < 2:
         return X  # scikit-learn says what is wrong with it
@@ -70,8 +71,28 @@ def flattened(X: Any, shape: Shape) -> Any:
         raise ValueError(
             f"X has shape {found}, and its images must be of input_shape {shape}: give X of shape "
             f"(n_samples, {', '.join(map(str, shape))}){one}, or rows of {n_features} numbers"
+            f"{'; of one image X[np.newaxis]' if (*found, 1)[:3] == shape else ''}"
         )
     return np.asarray(X).reshape(found[0], n_features)
+
+
+def refuse_images(X: Any) -> None:
+    """Raise a ValueError if an array holds images."""
+    found = getattr(X, "shape", ())
+    if len(found) > 2:
+        raise ValueError(
+            f"X has shape {found}, and rows are no images: give X.reshape(len(X), -1), or fit with "
+            "layers that have a Conv2D, or with input_shape"
+        )
+
+
+def _shape(X: Any) -> tuple[int, ...]:
+    try:
+        return np.shape(X)
+    except ValueError:
+        raise ValueError(
+            "the images in X differ in shape; crop or scale them to the same height and width"
+        ) from None
 
 
 def check_augmentation(params: Any, shape: Shape | None) -> None:

@@ -204,8 +204,19 @@ def test_images_for_dense_layers():
     assert found.model_ != classifier(layers=[Dense(9)], input_shape=SHAPE).fit(X / 7, Y).model_
     again = pickle.loads(pickle.dumps(found))
     assert (again.predict(X / 7) == found.predict(X / 7)).all()
-    with pytest.raises(ValueError, match="dim 4"):
-        classifier(layers=[Dense(9)]).fit(X, Y)
+
+
+@pytest.mark.parametrize("parameters", [{"layers": None}, {"layers": [Dense(9)]}])
+def test_images_for_rows(parameters):
+    message = (
+        r"X has shape \(120, 6, 5, 2\), and rows are no images: give X\.reshape.*Conv2D.*input_s"
+    )
+    found = classifier(**parameters)
+    with pytest.raises(ValueError, match=message):
+        found.fit(X, Y)
+    found.fit(X.reshape(N, -1), Y)
+    with pytest.raises(ValueError, match=message):
+        found.predict(X)
 
 
 # Shapes of X
@@ -246,7 +257,7 @@ def test_one_channel():
         ((6, 5.0, 2), TypeError, r"has 5\.0, of type float; give an integer"),
         ((6, 0, 2), ValueError, r"input_shape=\(6, 0, 2\) is outside"),
         ((4096, 1, 1), ValueError, "is outside the allowed range, 1 to 4095"),
-        ((257, 256, 1), ValueError, "has more than the 65536 numbers that a row may"),
+        ((257, 256, 1), ValueError, "has more than the 65536 numbers that a row may have; scale"),
         (
             (5, 6, 2),
             ValueError,
@@ -265,8 +276,12 @@ def test_refused_shapes_of_rows():
         classifier().fit(table, Y)
     with pytest.raises(ValueError, match=r"\(120, 59\).* of input_shape .* or rows of 60 numbers"):
         classifier(input_shape=SHAPE).fit(table[:, 1:], Y)
+    with pytest.raises(ValueError, match=r"X\.shape\[1:\]=\(5000, 1, 1\) is outside .* 1 to 4095"):
+        classifier().fit(np.zeros((2, 5000, 1)), Y[:2])
     with pytest.raises(ValueError, match="Found array with 0 sample"):
         classifier().fit(X[:0], Y[:0])
+    with pytest.raises(ValueError, match="images in X differ in shape; crop or scale them"):
+        classifier().fit([X[0], X[1, 1:]], Y[:2])
     found = classifier().fit(X, Y)
     before = files(found)
     for wrong in (X[:, 1:], X[..., 0], table[:, 1:], X[..., np.newaxis]):
@@ -274,6 +289,8 @@ def test_refused_shapes_of_rows():
             found.predict(wrong)
         with pytest.raises(ValueError, match=r"must be of input_shape \(6, 5, 2\)"):
             found.partial_fit(wrong, Y)
+    with pytest.raises(ValueError, match=r"or rows of 60 numbers; of one image X\[np\.newaxis\]$"):
+        found.predict(X[0])
     with pytest.raises(ValueError, match="1D array"):
         found.predict(table[0])
     with pytest.raises(ValueError, match="NaN"):
