@@ -53,8 +53,13 @@ def found_shape(X: Any) -> Shape:
             f"X has shape {found}, and layers has a Conv2D, which needs images: give X of shape "
             "(n_samples, height, width, channels) or (n_samples, height, width), or input_shape"
         )
-    shape = (*found[1:], 1)[:3]
+    height, width, channels = shape = (*found[1:], 1)[:3]
     check_input_shape(shape, "X.shape[1:]")
+    if height in (1, 3) and min(width, channels) > 4:
+        raise ValueError(
+            f"X has shape {found}, as of images whose channels come first: give "
+            f"np.moveaxis(X, 1, -1), or input_shape={shape} if their height is {height}"
+        )
     return shape
 
 

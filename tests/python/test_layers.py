@@ -300,6 +300,20 @@ def test_refused_shapes_of_rows():
         classifier().predict(X)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_channels_that_come_first(channels):
+    first = np.random.default_rng(6).random((20, channels, 8, 9))
+    y = np.arange(20) % 2
+    layers = [Conv2D(3, 1)]
+    shape = (channels, 8, 9)
+    with pytest.raises(ValueError, match=rf"np\.moveaxis.* input_shape=\({channels}, 8, 9\) if"):
+        classifier(layers=layers).fit(first, y)
+    last = np.moveaxis(first, 1, -1)
+    assert classifier(layers=layers).fit(last, y).input_shape_ == (8, 9, channels)
+    assert classifier(layers=layers, input_shape=shape).fit(first, y).input_shape_ == shape
+    assert classifier(layers=layers).fit(first[..., :4], y).input_shape_ == (channels, 8, 4)
+
+
 # Encoding
 
 
