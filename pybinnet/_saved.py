@@ -136,6 +136,7 @@ def load_model(path: str | os.PathLike[str]) -> BinaryConnectClassifier | Binary
 
 def _values(estimator: BinaryConnectBase) -> dict[str, Any]:
     encoder = estimator.encoder_
+    told = slice(None if estimator.input_shape_ is None else 1)  # all columns of images are alike
     parameters = {
         name: value.item() if isinstance(value, np.generic) else value
         for name, value in estimator.get_params().items()
@@ -150,8 +151,8 @@ def _values(estimator: BinaryConnectBase) -> dict[str, Any]:
         "estimator": next(n for n, c in _ESTIMATORS.items() if isinstance(estimator, c)),
         "parameters": parameters,
         "n_features_in": estimator.n_features_in_,
-        "edges": None if encoder.identity_ else [edges.tolist() for edges in encoder.edges_],
-        "spans": list(encoder.spans_),
+        "edges": None if encoder.identity_ else [edges.tolist() for edges in encoder.edges_[told]],
+        "spans": list(encoder.spans_[told]),
     }
     if estimator.input_shape_ is not None:
         values["input_shape"] = list(estimator.input_shape_)
@@ -188,7 +189,9 @@ def _restored(
         demand(len(names) == estimator.n_features_in_, "column names")
         demand(all(isinstance(name, str) for name in names), "column names")
         estimator.feature_names_in_ = np.array(names, dtype=object)
-    estimator.encoder_ = _encoder(values, estimator.n_features_in_)
+    of_images = estimator.input_shape_ is not None
+    demand(not of_images or estimator.n_features_in_ == n_features, "columns")
+    estimator.encoder_ = _encoder(values, estimator.n_features_in_, of_images)
     demand(estimator.encoder_.n_features_out_ == n_features, "edges")
     estimator._load_saved(values)
     demand(estimator._n_outputs() == n_outputs, "outputs")
@@ -214,7 +217,7 @@ def _input_shape(values: dict[str, Any], n_features: int) -> Shape | None:
     return height, width, channels
 
 
-def _encoder(values: dict[str, Any], n_columns: Any) -> PiecewiseLinearEncoder:
+def _encoder(values: dict[str, Any], n_columns: Any, of_images: bool) -> PiecewiseLinearEncoder:
     edges, spans = values["edges"], values["spans"]
     encoder = PiecewiseLinearEncoder()
     encoder.n_features_in_ = n_columns
@@ -222,8 +225,11 @@ def _encoder(values: dict[str, Any], n_columns: Any) -> PiecewiseLinearEncoder:
         encoder._take(None, [])
         return encoder
     checked = [checked_edges(of_column) for of_column in edges]
-    demand(len(checked) == n_columns == len(spans), "edges")
+    demand(len(checked) == len(spans) == (1 if of_images else n_columns), "edges")
     for of_column, span in zip(checked, spans, strict=True):
         demand(type(span) is int and 1 <= span <= max(1, of_column.size - 1), "spans")
+    if of_images:
+        demand(checked[0].size == 2, "edges")
+        checked, spans = checked * n_columns, spans * n_columns
     encoder._take(checked, spans)
     return encoder

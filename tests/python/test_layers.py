@@ -526,6 +526,15 @@ def test_save_and_load(tmp_path, make, x):
     assert (load_model(path).predict(x) == found.predict(x)).all()
 
 
+def test_files_say_once_what_the_range_of_pixels_is(tmp_path):
+    found = classifier().fit(X / 3.0, Y)
+    assert _values(found)["spans"] == [1]
+    save_model(found, tmp_path / "images.binnet")
+    again = load_model(tmp_path / "images.binnet").encoder_
+    assert np.array_equal(again.edges_, found.encoder_.edges_)
+    assert again.spans_ == found.encoder_.spans_ == [1] * 60
+
+
 def test_a_file_of_c(tmp_path):
     path = tmp_path / "images.binnet"
     found = classifier().fit(X, Y)
@@ -549,6 +558,10 @@ def test_a_file_of_c(tmp_path):
         {"parameters": {"layers": [{"Dense": {"units": 2, "more": 3}}]}},
         {"parameters": {"layers": [7]}},
         {"parameters": {"layers": 7}},
+        {"edges": [[0, 1]] * 60, "spans": [1] * 60},
+        {"edges": [[0, 1, 2]], "spans": [1]},
+        {"edges": [], "spans": []},
+        {"n_features_in": 10**12, "edges": [[0, 1]], "spans": [1]},
     ],
 )
 def test_appendices_that_do_not_fit(tmp_path, changed):
