@@ -256,6 +256,10 @@ def _checked(layer_sizes: Any, method: Method) -> tuple[Shape, tuple[Layer, ...]
                 "layer_sizes", size, Integral, 1, _engine.MAX_UNITS, "a layer", layer_sizes
             )
     layers = engine_layers([Dense(int(s)) if isinstance(s, Integral) else s for s in hidden])
+    if isinstance(n_classes, Conv2D | MaxPool2D | Dense):
+        raise TypeError(
+            f"layer_sizes={layer_sizes!r} ends with {n_classes}; give the number of classes last"
+        )
     check_number("layer_sizes", n_classes, Integral, 1, _engine.MAX_UNITS, whole=layer_sizes)
     if n_classes < 2:
         raise ValueError(f"layer_sizes={layer_sizes!r} has one class; 2 or more are needed")

@@ -306,6 +306,7 @@ def test_arrays_and_lists_are_sizes_too():
         ({"layer_sizes": ((6, 5), Conv2D(3, 3), 2)}, TypeError, r"layer_sizes\[0\]=\(6, 5\) is no"),
         ({"layer_sizes": (60, Conv2D(3, 3), 2)}, ValueError, r"begin with \(height, width"),
         ({"layer_sizes": ((6, 5, 2), Conv2D(3, 6), 2)}, ValueError, "larger than its input"),
+        ({"layer_sizes": ((6, 5, 2), Dense(2))}, TypeError, "give the number of classes last"),
         ({"layer_sizes": ((6, 5, 2), "conv", 2)}, TypeError, "give an integer or a layer"),
         ({"batch_size": 0}, ValueError, "batch_size=0 is outside"),
         ({"batch_size": 2.0}, TypeError, "batch_size=2.0 is of type float"),
