@@ -13,7 +13,7 @@ import numpy as np
 
 from pybinnet import _engine
 from pybinnet._images import MAX_CROP, check_input_shape
-from pybinnet._layers import engine_layers
+from pybinnet._layers import engine_layers, has_convolutions
 from pybinnet._validation import check_choice, check_flag, check_number, is_auto
 
 CHOICES = {
@@ -159,15 +159,17 @@ def n_epochs(params: Any, n_steps: int) -> int:
 
 def rate_exponents(params: Any) -> tuple[int, int]:
     """The powers of two nearest to the learning rates, as their negative exponents."""
+    convolutions = has_convolutions(hidden_layers(params))
     if not is_auto(params.learning_rate_init):
         first = _exponent(params.learning_rate_init)
     else:
         first = (
             3 if params.binarization == "stochastic" else 5 if params.activation == "sign" else 4
         )
+        first += 2 if convolutions else 0
     if not is_auto(params.learning_rate_final):
         return first, _exponent(params.learning_rate_final)
-    return first, max(first, 10)
+    return first, max(first, 11 if convolutions else 10)
 
 
 def _exponent(rate: float | str) -> int:
