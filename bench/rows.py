@@ -144,8 +144,9 @@ def _of_wider(papers):
     return [tuple((error, f"{source}, twice as wide") for error, source in row) for row in papers]
 
 
-# Of nets with convolutions, the first row is binary deterministic. Its rates were chosen on training
-# rows of CIFAR-10 (docs/algorithm.md, section 11); the others' are as much below those above.
+# Of nets with convolutions, the first row is binary deterministic. Its rates were chosen on
+# training rows of CIFAR-10 (docs/algorithm.md, section 11); the others' are as much below those
+# above.
 CIFAR10_PAPERS = [
     ((9.90, "BC det."),),
     ((8.27, "BC stoch., latent"), (12.08, "FM, quantized backprop")),

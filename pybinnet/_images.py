@@ -53,7 +53,8 @@ def found_shape(X: Any) -> Shape:
             f"X has shape {found}, and layers has a Conv2D, which needs images: give X of shape "
             "(n_samples, height, width, channels) or (n_samples, height, width), or input_shape"
         )
-    height, width, channels = shape = (*found[1:], 1)[:3]
+    height, width, channels = (*found[1:], 1)[:3]
+    shape = height, width, channels
     check_input_shape(shape, "X.shape[1:]")
     if height in (1, 3) and min(width, channels) > 4:
         raise ValueError(
