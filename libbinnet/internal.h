@@ -695,8 +695,8 @@ BINNET_INLINE uint32_t binnet_window(const binnet_image *image) {
     return image->kernel * image->kernel * image->channels;
 }
 
-/* Bits [0, n) of `from` to bits [at, at + n) of `to`, which are 0, as all of its bits from there on
- * may be; from the last byte of `from` they are 0 too beyond n. */
+/* Bits [0, n) of `from` to bits [at, at + n) of `to`. Before, bits of `to` from `at` on are 0; so
+ * are those beyond n in the last byte of `from`. */
 void binnet_put_bits(uint8_t *to, size_t at, const uint8_t *from, size_t n);
 /* Bits [at, at + n) of `from` to bits [0, n) of `to`, and 0 up to a whole byte. */
 void binnet_get_bits(uint8_t *to, const uint8_t *from, size_t at, size_t n);
