@@ -451,9 +451,11 @@ BINNET_INLINE int binnet_packs_xnor(const binnet_kernels *kernels) {
     return BINNET_VECTORS && kernels->xnor_packed;
 }
 
+#if BINNET_CONVOLUTIONS
 BINNET_INLINE int binnet_shares_tables(const binnet_kernels *kernels) {
     return BINNET_VECTORS && kernels->add_tables;
 }
+#endif
 
 BINNET_INLINE int binnet_transposes(const binnet_kernels *kernels) {
     return BINNET_VECTORS && kernels->transpose;

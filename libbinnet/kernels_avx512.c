@@ -216,6 +216,7 @@ BINNET_DEFINE_SELECT(AVX512, 4, CHUNK *TABLE_BYTES, sum_row)
 
 /* ---- Tables that rows share ---------------------------------------------------------------- */
 
+#if BINNET_CONVOLUTIONS
 AVX512 static int32_t table_values(uint8_t *tables, const uint8_t *values, uint32_t n, int int8) {
     for (uint32_t k = 0; k < n; k += DEPTH, tables += CHUNK * TABLE_BYTES) {
         const uint32_t some = n - k < DEPTH ? n - k : DEPTH;
@@ -269,6 +270,7 @@ AVX512 static void add_tables(const binnet_select *product, uint32_t first_group
         first_group += n;
     }
 }
+#endif
 
 /* Few rows do not pay for packing: the bits of a unit choose bytes where they are used. */
 enum { UNITS_AT_ONCE = 8 };
