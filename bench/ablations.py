@@ -60,7 +60,8 @@ ROUND_TO_POWERS = """static uint8_t power(uint32_t v, uint32_t r) {
     return (uint8_t)(((v << 8 >> e) - 256 > r ? 2u : 1u) << e);
 }
 
-static const uint8_t *powers(const pass *p, uint32_t b, const binnet_strip *s, uint8_t *out) {
+static const uint8_t *powers(const binnet_pass *p, uint32_t b, const binnet_strip *s,
+                             uint8_t *out) {
     const uint8_t *values = p->input.data + b * p->input.stride + s->column;
     binnet_rng_blocks(&p->rng, b, s->column >> 3, COLUMNS_AT_ONCE >> 3, out);
     for (uint32_t i = 0; i < s->n_columns; ++i)
@@ -71,9 +72,9 @@ static const uint8_t *powers(const pass *p, uint32_t b, const binnet_strip *s, u
 static void draw_input("""
 IN_POWERS = (
     (
-        "dense.c",
-        "p->n_rows * p->input_bits_stride, values,",
-        "p->n_rows * p->input_bits_stride, powers(p, b, s, (uint8_t[COLUMNS_AT_ONCE]){0}),",
+        "layer.c",
+        "p->input.n_rows * p->input_bits_stride, values,",
+        "p->input.n_rows * p->input_bits_stride, powers(p, b, s, (uint8_t[COLUMNS_AT_ONCE]){0}),",
     ),
     ("net.c", "n_digits = 7", "n_digits = 8"),  # 127 may become 128
 )
@@ -88,13 +89,13 @@ VARIANTS = [
     Variant("gradient exact", quantized_backprop=False),
     Variant(
         "gradient of inputs as random powers of two",
-        (("dense.c", "static void draw_input(", ROUND_TO_POWERS.replace("RANDOM", "out[i]")),)
+        (("layer.c", "static void draw_input(", ROUND_TO_POWERS.replace("RANDOM", "out[i]")),)
         + IN_POWERS,
         quantized_backprop=False,
     ),
     Variant(
         "gradient of inputs as the nearest power of two",  # in the logarithm: up from sqrt(2)
-        (("dense.c", "static void draw_input(", ROUND_TO_POWERS.replace("RANDOM", "106")),)
+        (("layer.c", "static void draw_input(", ROUND_TO_POWERS.replace("RANDOM", "106")),)
         + IN_POWERS,
         quantized_backprop=False,
     ),
@@ -102,7 +103,7 @@ VARIANTS = [
         "gradient of inputs as fixed bits",  # half of what a random bit has at 1
         (
             (
-                "dense.c",
+                "layer.c",
                 "            p->net->kernels->draw_bits(bits, values, random,",
                 "            memset((uint8_t *)(uintptr_t)random, (int)(p->input.mask >> 1), 64);\n"
                 "            p->net->kernels->draw_bits(bits, values, random,",

@@ -187,7 +187,7 @@ ROWS = [
     (X[:, :0], ValueError, r"0 feature\(s\) .* a minimum of 1 is required"),
     (X[0], ValueError, "Expected 2D array, got 1D array instead"),
     (None, ValueError, "Expected 2D array, got scalar array instead"),
-    (X[:, :, np.newaxis], ValueError, "Found array with dim 3"),
+    (X[:, :, np.newaxis], ValueError, "Found array with dim 3|rows are no images"),
     (X + 0j, ValueError, "Complex data not supported"),
     (X.astype(str), ValueError, "(convert|Convert) your data to numeric values"),
     ([[1, 2], [3]], ValueError, "inhomogeneous shape|Expected 2D array, got 1D"),
