@@ -16,7 +16,8 @@
  *
  *     static uint64_t arena[BINNET_NET_SIZE(32, 64, 32, 10) / 8]; // or ask binnet_net_size
  *     static uint8_t flash[BINNET_MODEL_SIZE(64, 32, 10)]; // or binnet_model_size
- *     const binnet_layer layers[] = {{BINNET_DENSE, 32}, {BINNET_DENSE, 10}};
+ *     const binnet_layer layers[] = {{.kind = BINNET_DENSE, .units = 32},
+ *                                    {.kind = BINNET_DENSE, .units = 10}};
  *     const binnet_config config = {.seed = 1, .n_features = 64, .n_layers = 2, .batch_size = 32,
  *                                   .layers = layers, .kernels = binnet_kernels_find("portable")};
  *     binnet_net *net;
@@ -160,13 +161,15 @@ uint32_t binnet_rate_exponent(uint32_t first, uint32_t last, uint32_t step, uint
 
 /* ---- Images ------------------------------------------------------------------------------- */
 
+#define BINNET_MAX_CROP 127
+
 /* How images are varied from step to step. Source: Lee et al. 2015 (deeply-supervised nets) and many
  * since. */
 typedef struct binnet_augmentation {
     uint32_t height, width, channels; /* of images [height][width][channels] */
     uint32_t flip; /* 1: half of the images are mirrored, left to right; else 0 */
-    uint32_t crop; /* images are moved by up to so many pixels in either direction, 0 to 127; zeros
-                      come in from outside */
+    uint32_t crop; /* images are moved by up to so many pixels in either direction, at most
+                      BINNET_MAX_CROP; zeros come in from outside */
 } binnet_augmentation;
 
 /* Writes the images x, [n_rows], as a training step of a net with this seed takes them: the same

@@ -34,7 +34,8 @@ static void augment_image(const binnet_augmentation *how, const uint8_t *random,
 
 binnet_status binnet_augment(const binnet_augmentation *how, uint64_t seed, uint32_t step,
                              const uint8_t *x, uint32_t n_rows, uint8_t *out) {
-    if (!how || !x || !out || how->flip > 1 || how->crop > 127) return BINNET_ERR_ARGUMENT;
+    if (!how || !x || !out || how->flip > 1 || how->crop > BINNET_MAX_CROP)
+        return BINNET_ERR_ARGUMENT;
     const uint64_t n_pixels = (uint64_t)how->height * how->width;
     if (n_pixels < 1 || n_pixels > BINNET_MAX_FEATURES || how->channels < 1 ||
         how->channels > BINNET_MAX_FEATURES / n_pixels)

@@ -80,16 +80,6 @@ static void turn(const binnet_pass *p, const uint8_t *plane, uint8_t *turned) {
                             image->channels);
 }
 
-/* An error's units where its sum is from position `origin` of its pool. */
-static void take_unpooled(int8_t *to, const int8_t *error, const uint8_t *origins, uint32_t origin,
-                          uint32_t n) {
-    if (!origins) {
-        memcpy(to, error, n);
-        return;
-    }
-    for (uint32_t m = 0; m < n; ++m) to[m] = (int8_t)(error[m] & -(origins[m] == origin));
-}
-
 /* The position of which pixel `at` is the kernel's row `i`, and in `*origin` its number in a pool
  * of one dimension; -1: of none. */
 static int32_t reaching(int32_t at, uint32_t i, uint32_t stride, uint32_t pool, uint32_t n,
@@ -129,7 +119,7 @@ static void take_errors(const error_job *j, uint32_t b, uint32_t y, uint32_t x, 
                 continue;
             }
             const size_t at = ((uint32_t)row * image->out_width + (uint32_t)column) * (size_t)units;
-            take_unpooled(patch, error + at, layer->origins ? layer->origins + first + at : NULL,
+            binnet_unpool(patch, error + at, layer->origins ? layer->origins + first + at : NULL,
                           u * image->pool + v, units);
         }
 }
@@ -172,7 +162,7 @@ static const uint8_t *take_line(const void *context, uint32_t b, uint32_t y, uin
     if (pool == 1) return (const uint8_t *)layer->normed + line + x * (size_t)units;
     for (uint32_t i = 0; i < n; ++i) {
         const size_t at = line + (x + i) / pool * (size_t)units;
-        take_unpooled((int8_t *)buffer + i * (size_t)units, layer->normed + at, layer->origins + at,
+        binnet_unpool((int8_t *)buffer + i * (size_t)units, layer->normed + at, layer->origins + at,
                       y % pool * pool + (x + i) % pool, units);
     }
     return buffer;
@@ -277,6 +267,17 @@ typedef struct gradient_job {
     size_t stride;      /* of the gradient */
 } gradient_job;
 
+/* Errors of a line of pooled positions, [pool][pool · out_width][units]. */
+static void unpool_line(const binnet_layer_state *layer, size_t first, int8_t *unpooled) {
+    const uint32_t width = layer->image->out_width, pool = layer->image->pool;
+    for (uint32_t i = 0; i < width * pool * pool; ++i, unpooled += layer->units) {
+        const uint32_t row = i / (width * pool), column = i % (width * pool);
+        const size_t at = (first + column / pool) * layer->units;
+        binnet_unpool(unpooled, layer->normed + at, layer->origins + at, row * pool + column % pool,
+                      layer->units);
+    }
+}
+
 /* Of a line of pooled positions: errors where they are from, as columns where these are wanted, and
  * the bits that they meet. */
 static void line_task(void *context, uint32_t task, uint32_t worker) {
@@ -291,7 +292,7 @@ static void line_task(void *context, uint32_t task, uint32_t worker) {
     (void)worker;
     if (layer->origins) {
         int8_t *unpooled = p->net->workplace->unpooled + (size_t)task * n * units;
-        binnet_unpool(image, units, error, layer->origins + first * units, unpooled);
+        unpool_line(layer, first, unpooled);
         error = unpooled;
     }
     if (binnet_transposes(p->net->kernels))

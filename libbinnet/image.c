@@ -180,7 +180,9 @@ void binnet_plan_convolution(binnet_convolution *c) {
                                 .context = c};
     c->lines = lines;
     c->n_lines = 0;
-    if (binnet_shares_tables(k) && !has_signs(c) && image->channels % 8 == 0) {
+    /* Only where positions have pixels in common are there tables to share. */
+    if (binnet_shares_tables(k) && !has_signs(c) && image->channels % 8 == 0 &&
+        image->stride < image->kernel) {
         c->n_lines = image->out_height * image->pool;
         c->n_columns = image->out_width * image->pool;
         binnet_lines_tile(&c->lines, image->pool, &c->n_lines, &c->n_columns);

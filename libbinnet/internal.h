@@ -774,10 +774,10 @@ void binnet_convolve(const binnet_convolution *c, const binnet_tile *tile, int32
  * pooled lines of [pool][run · pool] rows, in panels of n · pool². */
 void binnet_pool(const binnet_convolution *c, const int32_t *sums, uint32_t n, uint32_t run,
                  int32_t *pooled, size_t panel_step, uint8_t *origins);
-/* Errors of a line of pooled positions where they are from, 0 elsewhere: [pool][pool ·
- * out_width][units]. */
-void binnet_unpool(const binnet_image *image, uint32_t units, const int8_t *error,
-                   const uint8_t *origins, int8_t *unpooled);
+/* Errors of a position's units where their sums are from that number of its pool, 0 elsewhere; all of
+ * them if nothing is pooled, origins being NULL. */
+void binnet_unpool(int8_t *to, const int8_t *error, const uint8_t *origins, uint32_t origin,
+                   uint32_t n);
 
 /* ---- Layers -------------------------------------------------------------------------------- */
 

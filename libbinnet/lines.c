@@ -17,7 +17,7 @@ static uint32_t reach(const binnet_lines *l, uint32_t n) { return (n - 1) * l->s
 
 static size_t table_bytes(const binnet_lines *l, uint32_t n_lines, uint32_t n_columns) {
     const size_t pixel = (size_t)groups_of(l) * l->gemm->kernels->table_size;
-    return binnet_area(reach(l, n_lines) * reach(l, n_columns), pixel, 1);
+    return binnet_area(reach(l, n_lines), reach(l, n_columns) * pixel, 1);
 }
 
 uint32_t binnet_lines_depth(const binnet_lines *l) {

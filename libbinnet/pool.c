@@ -25,14 +25,11 @@ void binnet_pool(const binnet_convolution *c, const int32_t *sums, uint32_t n, u
     }
 }
 
-void binnet_unpool(const binnet_image *image, uint32_t units, const int8_t *error,
-                   const uint8_t *origins, int8_t *unpooled) {
-    const uint32_t pool = image->pool;
-    const size_t line = (size_t)image->out_width * pool * units;
-    for (uint32_t x = 0; x < image->out_width; ++x, error += units, origins += units)
-        for (uint32_t u = 0; u < pool * pool; ++u) {
-            int8_t *to = unpooled + u / pool * line + (x * pool + u % pool) * (size_t)units;
-            for (uint32_t m = 0; m < units; ++m) to[m] = (int8_t)(error[m] & -(origins[m] == u));
-        }
+void binnet_unpool(int8_t *to, const int8_t *error, const uint8_t *origins, uint32_t origin,
+                   uint32_t n) {
+    if (!origins)
+        memcpy(to, error, n);
+    else
+        for (uint32_t m = 0; m < n; ++m) to[m] = (int8_t)(error[m] & -(origins[m] == origin));
 }
 #endif

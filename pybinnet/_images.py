@@ -14,8 +14,6 @@ from pybinnet import _engine
 from pybinnet._shapes import Shape
 from pybinnet._validation import check_number
 
-MAX_CROP = 127
-
 
 def check_input_shape(shape: Any, name: str = "input_shape") -> None:
     """Raise a TypeError or ValueError unless a parameter is the shape of an image, or None."""

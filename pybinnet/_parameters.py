@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from pybinnet import _engine
-from pybinnet._images import MAX_CROP, check_input_shape
+from pybinnet._images import check_input_shape
 from pybinnet._layers import engine_layers, has_convolutions
 from pybinnet._validation import check_choice, check_flag, check_number, is_auto
 
@@ -64,7 +64,7 @@ def check_parameters(params: Any) -> None:
             f"dropout={params.dropout!r} needs a hidden layer, and {name_of_layers} has none: "
             "only hidden units are left out; use dropout=0.0, or give a layer"
         )
-    check_number("random_crop", params.random_crop, Integral, 0, MAX_CROP)
+    check_number("random_crop", params.random_crop, Integral, 0, _engine.MAX_CROP)
     check_flag("horizontal_flip", params.horizontal_flip)
     for name in ("quantized_backprop", "early_stopping", "warm_start", "shuffle"):
         check_flag(name, getattr(params, name))

@@ -81,7 +81,8 @@ static void fetch(uint32_t i) {
 }
 
 static void learn(binnet_model *model) {
-    const binnet_layer layers[] = {{BINNET_DENSE, HIDDEN}, {BINNET_DENSE, DIGITS_N_CLASSES}};
+    const binnet_layer layers[] = {{.kind = BINNET_DENSE, .units = HIDDEN},
+                                   {.kind = BINNET_DENSE, .units = DIGITS_N_CLASSES}};
     const binnet_config config = {.seed = 1, /* the same seed learns the same bits, on a PC too */
                                   .n_features = DIGITS_N_FEATURES,
                                   .n_layers = sizeof layers / sizeof *layers,

@@ -1,20 +1,11 @@
 /* The public interface as a C program uses it: training, checkpoint, model, and what is refused.
  * SPDX-License-Identifier: BSD-3-Clause */
 #include "binnet.h"
+#include "expect.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static int failures;
-
-#define EXPECT(condition)                                                                          \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            ++failures;                                                                            \
-            printf("%s:%d: %s\n", __FILE__, __LINE__, #condition);                                 \
-        }                                                                                          \
-    } while (0)
 
 enum { FEATURES = 20, HIDDEN = 24, CLASSES = 3, BATCH = 32, ROWS = 96, STEPS = 150 };
 

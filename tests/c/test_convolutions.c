@@ -2,19 +2,10 @@
  * smaller than it was said to be. The bits are those of test_api.c's golden runs.
  * SPDX-License-Identifier: BSD-3-Clause */
 #include "../../libbinnet/internal.h"
+#include "expect.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-
-static int failures;
-
-#define EXPECT(condition)                                                                          \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            ++failures;                                                                            \
-            printf("%s:%d: %s\n", __FILE__, __LINE__, #condition);                                 \
-        }                                                                                          \
-    } while (0)
 
 enum { HEIGHT = 7, WIDTH = 6, CHANNELS = 2, FEATURES = HEIGHT * WIDTH * CHANNELS, BATCH = 6 };
 

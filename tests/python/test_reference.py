@@ -990,14 +990,13 @@ def small_images(method, units=None):
     return trained(48, [*units, 3], method, (6, 4, 2))
 
 
-@ALL_METHODS
-def test_files_of_convolutions_round_trip(method):
-    net, _, x = small_images(method)
+def restored_goes_on_alike(net, batch, x):
+    """What is read from a net's checkpoint, and learns a batch like the net, is the same net."""
     other = ref.ReferenceNet.restore(net.checkpoint())
     assert other.checkpoint() == net.checkpoint()
     for one in (net, other):
-        one.train_step(x[2], [0, 1, 2] * 3, 3)
-        one.calibrate(x[0])
+        one.train_step(*batch, 3)
+        one.calibrate(x)
     for one, copy in zip(net.layers, other.layers, strict=True):
         for name, value in vars(one).items():
             assert np.array_equal(value, getattr(copy, name)), name
@@ -1015,6 +1014,7 @@ def test_heads_of_convolutions():
     kinds = [2 | 3 << 8 | 1 << 16 | 2 << 24, 2 | 2 << 8 | 2 << 16 | 1 << 24]
     kinds += [2 | 1 << 8 | 1 << 16 | 1 << 23 | 1 << 24, 1, 1]
     shape = 5 | 6 << 8 | 4 << 20
+    assert other.method == net.method
     assert struct.unpack_from("<II", net.checkpoint(), 40) == (48, shape)
     assert [struct.unpack_from("<I", net.checkpoint(), 48 + 16 * i)[0] for i in range(5)] == kinds
     model = net.model()
@@ -1024,6 +1024,12 @@ def test_heads_of_convolutions():
     at = 72 + 6 * 4 + 6 * 3 + 2 + 70 * 4
     assert at % 8 == 4
     bits = [model[at + 4 + 8 * 69 + (n >> 3)] >> (n & 7) & 1 for n in range(64)]
+
+
+@ALL_METHODS
+def test_files_of_convolutions_round_trip(method):
+    net, _, x = small_images(method)
+    restored_goes_on_alike(net, (x[2], [0, 1, 2] * 3), x[0])
     assert bits == (net.layers[1].W[69] >= 0).astype(int).tolist() + [0] * 40
 
 
@@ -1268,17 +1274,7 @@ def test_files_of_every_method_round_trip(method):
     net = ref.ReferenceNet(11, [9, 6, 3], 9, seed=5, method=method)
     for step in range(2):
         net.train_step(x[step], labels[step], 3)
-    other = ref.ReferenceNet.restore(net.checkpoint())
-    assert other.method == method
-    assert other.checkpoint() == net.checkpoint()
-    for one in (net, other):
-        one.train_step(x[2], labels[2], 3)
-        one.calibrate(x[0])
-    for one, copy in zip(net.layers, other.layers, strict=True):
-        for name, value in vars(one).items():
-            assert np.array_equal(value, getattr(copy, name)), name
-    assert other.checkpoint() == net.checkpoint()
-    assert other.model() == net.model()
+    restored_goes_on_alike(net, (x[2], labels[2]), x[0])
     n_features, layers = ref.read_model(net.model())
     assert (n_features, [layer.w.shape for layer in layers]) == (11, [(9, 11), (6, 9), (3, 6)])
     kept = Method(ternary=method.ternary, sign=method.sign)
