@@ -46,7 +46,7 @@ from pybinnet import BinaryConnectClassifier, _engine, cpu_info, xnor_matmul
 from pybinnet._engine import Method
 from pybinnet._images import asked_shape
 from pybinnet._latent import latent_scores
-from pybinnet._parameters import CHOICES, hidden_layers, method_parameters
+from pybinnet._parameters import CHOICES, hidden_layers, method_parameters, weight_decay
 from pybinnet._rows import Rows
 from pybinnet._training import CALIBRATION_ROWS, Configuration, Training
 
@@ -280,6 +280,7 @@ def parameters(method):
         "quantized_backprop": not method.exact,
         "dropout": method.dropout / 256,
         "input_dropout": method.input_dropout / 256,
+        "weight_decay": weight_decay(method.decay),
     }
 
 

@@ -244,6 +244,8 @@ typedef enum binnet_gradient {
     BINNET_EXACT = 1      /* as it is, which takes up to eight products, not one: for comparison */
 } binnet_gradient;
 
+#define BINNET_MAX_DECAY 15
+
 /* How a net learns. All zero: BinaryConnect with quantized backprop. */
 typedef struct binnet_method {
     uint32_t weights;      /* a binnet_weights, */
@@ -254,6 +256,9 @@ typedef struct binnet_method {
     /* Shares that are left out of each row in a training step, in 1/256: 0 to 255, */
     uint32_t dropout;       /* of hidden units: 0 where no layer is hidden, */
     uint32_t input_dropout; /* of features; takes a copy of a batch in the arena */
+    /* Weight decay: latent weights lose 2^-decay of the learning rate in each step, so that they
+     * forget old gradients. 1 to BINNET_MAX_DECAY; 0: none. (Decoupled: Loshchilov, Hutter 2019.) */
+    uint32_t decay;
 } binnet_method;
 
 /* What to train. Copied by binnet_net_init, except the hook that `parallel` names. Zero the struct
@@ -433,7 +438,7 @@ binnet_status binnet_model_evaluate(const binnet_model *model, const uint8_t *x,
 /* The net; its targets; what is normed; activations with sums or errors; bits of an input; a number
  * for the thread; a row of sums. a, b, c are hidden units or 0. */
 #define BINNET_NET_REST_(B, F, a, b, c, o, weights)                                                \
-    (64 + BINNET_UP_(17 * sizeof(void *), 8) + BINNET_UP_(o, 8) +                                  \
+    (BINNET_UP_(68 + 17 * sizeof(void *), 8) + BINNET_UP_(o, 8) +                                  \
      BINNET_MAX_(BINNET_BYTES_(B, a, b, c) + BINNET_UP_(B * (o), 8),                               \
                  (size_t)16 * ((a) + (b) + (c) + (o))) +                                           \
      BINNET_MAX_(                                                                                  \

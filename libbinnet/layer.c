@@ -332,6 +332,7 @@ void binnet_layer_backward(binnet_net *net, binnet_layer_state *layer, const bin
     p.rng = binnet_rng_stream(net->seed, BINNET_RANDOM_UPDATE, layer->index, net->step);
     p.rule = binnet_sgd_rule(layer->weight_exponent, rate_exponent, 15);
     p.momentum_rule = binnet_adamax_rule(net, p.delta_unit, rate_exponent, 0);
+    if (net->method.decay) binnet_decay_weights(net, layer, rate_exponent);
     layer->type->backward(&p);
     const int32_t peak = take_peak(net);
     if (peak > 0) layer->weight_exponent = binnet_bitlen((uint32_t)peak) - 1;

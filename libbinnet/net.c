@@ -49,7 +49,7 @@ static binnet_status check_config(const binnet_config *config) {
     const binnet_method *m = &config->method;
     /* Choices are 0 or 1. */
     if ((m->weights | m->binarization | m->activation | m->solver | m->gradient) > 1 ||
-        (m->dropout | m->input_dropout) > 255 ||
+        (m->dropout | m->input_dropout) > 255 || m->decay > BINNET_MAX_DECAY ||
         (config->n_layers < 2 && (m->activation == BINNET_SIGN || m->dropout)))
         return BINNET_ERR_ARGUMENT;
     const uint32_t n_classes = config->layers[config->n_layers - 1].units;

@@ -210,7 +210,7 @@ BINNET_INLINE int32_t binnet_lane_q15(int32_t v, int32_t k) {
                         32767);
 }
 
-/* One row of AdaMax (section 7, step 4). */
+/* One row of AdaMax (section 7, step 5). */
 BINNET_INLINE void binnet_inline_adamax_row(int16_t *restrict latent, int16_t *restrict momentum,
                                             int16_t *restrict log_scale,
                                             const int32_t *restrict gradient,
@@ -237,7 +237,7 @@ BINNET_INLINE void binnet_inline_adamax_row(int16_t *restrict latent, int16_t *r
     }
 }
 
-/* One row of SGD (section 7, step 2). */
+/* One row of SGD (section 7, step 3). */
 BINNET_INLINE uint32_t binnet_inline_sgd_row(int16_t *restrict latent,
                                              const int32_t *restrict gradient,
                                              const uint8_t *restrict random, uint32_t n,

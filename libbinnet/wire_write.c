@@ -27,5 +27,5 @@ uint8_t *binnet_put_header(uint8_t *p, const char *magic, uint32_t method, uint6
 uint32_t binnet_put_method(const binnet_method *m) {
     return (m->weights ? BINNET_METHOD_TERNARY : 0u) | m->binarization << 1 |
            (m->activation ? BINNET_METHOD_SIGN : 0u) | m->solver << 3 | m->gradient << 4 |
-           m->dropout << 8 | m->input_dropout << 16;
+           m->dropout << 8 | m->input_dropout << 16 | m->decay << 24;
 }

@@ -71,6 +71,7 @@ class BinaryConnectBase(BaseEstimator):  # type: ignore[misc]
         quantized_backprop: bool = True,
         dropout: float = 0.0,
         input_dropout: float = 0.0,
+        weight_decay: float | str = "auto",
         horizontal_flip: bool = False,
         random_crop: int = 0,
         batch_size: int | str = "auto",
@@ -98,6 +99,7 @@ class BinaryConnectBase(BaseEstimator):  # type: ignore[misc]
         self.quantized_backprop = quantized_backprop
         self.dropout = dropout
         self.input_dropout = input_dropout
+        self.weight_decay = weight_decay
         self.horizontal_flip = horizontal_flip
         self.random_crop = random_crop
         self.batch_size = batch_size

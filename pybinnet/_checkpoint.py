@@ -61,7 +61,7 @@ def read_header(data: bytes) -> Header:
 def _method(bits: int) -> _engine.Method:
     ternary, stochastic, sign, adamax, exact = (bool(bits >> bit & 1) for bit in range(5))
     shares = bits >> 8 & 255, bits >> 16 & 255
-    return _engine.Method(ternary, stochastic, sign, adamax, exact, *shares)
+    return _engine.Method(ternary, stochastic, sign, adamax, exact, *shares, bits >> 24)
 
 
 @dataclass

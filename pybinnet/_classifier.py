@@ -79,6 +79,12 @@ class BinaryConnectClassifier(ClassifierMixin, BinaryConnectBase):  # type: igno
     input_dropout : float, default=0.0
         Share of features likewise. On images 0.2 helps more than anything else, given epochs.
 
+    weight_decay : float or "auto", default="auto"
+        Share of the learning rate by which latent weights shrink in each step, so that they forget
+        old gradients: "decoupled" ([4]_), a power of two to which this is rounded, 2**-15 to 0.5,
+        or 0 for none. "auto" takes 2**-4 for binary deterministic weights in a net with
+        convolutions, where it is worth five points on CIFAR-10, else 0.
+
     horizontal_flip : bool, default=False
         Whether half of the images are mirrored, left to right, at random in each training step.
         For pictures of things that look alike then, not for digits.
@@ -235,6 +241,7 @@ class BinaryConnectClassifier(ClassifierMixin, BinaryConnectBase):  # type: igno
     .. [3] M. Courbariaux, I. Hubara, D. Soudry, R. El-Yaniv and Y. Bengio, "Binarized neural
        networks: training deep neural networks with weights and activations constrained to +1 or
        -1", 2016.
+    .. [4] I. Loshchilov and F. Hutter, "Decoupled weight decay regularization", ICLR 2019.
 
     Examples
     --------
@@ -264,6 +271,7 @@ class BinaryConnectClassifier(ClassifierMixin, BinaryConnectBase):  # type: igno
         quantized_backprop: bool = True,
         dropout: float = 0.0,
         input_dropout: float = 0.0,
+        weight_decay: float | str = "auto",
         horizontal_flip: bool = False,
         random_crop: int = 0,
         batch_size: int | str = "auto",
@@ -293,6 +301,7 @@ class BinaryConnectClassifier(ClassifierMixin, BinaryConnectBase):  # type: igno
             quantized_backprop=quantized_backprop,
             dropout=dropout,
             input_dropout=input_dropout,
+            weight_decay=weight_decay,
             horizontal_flip=horizontal_flip,
             random_crop=random_crop,
             batch_size=batch_size,

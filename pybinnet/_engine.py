@@ -31,6 +31,7 @@ CONV2D = lib.BINNET_CONV2D
 MAX_KERNEL_SIZE = lib.BINNET_MAX_KERNEL_SIZE
 MAX_POOL = lib.BINNET_MAX_POOL
 MAX_CROP = lib.BINNET_MAX_CROP
+MAX_DECAY = lib.BINNET_MAX_DECAY
 MAX_SIZE = lib.BINNET_MAX_SIZE
 MAX_POSITIONS = lib.BINNET_MAX_POSITIONS
 MAX_OUTPUTS = lib.BINNET_MAX_OUTPUTS
@@ -186,6 +187,7 @@ class Method:
     exact: bool = False
     dropout: int = 0  # in 1/256
     input_dropout: int = 0  # likewise
+    decay: int = 0  # of weights, by 2^-decay of the learning rate; 0: none
 
 
 @dataclass(frozen=True)

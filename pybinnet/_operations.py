@@ -119,6 +119,7 @@ def count_operations(
     quantized_backprop: bool = True,
     dropout: float = 0.0,
     input_dropout: float = 0.0,
+    weight_decay: float = 0.0,
 ) -> OperationCounts:
     """Count the operations of one minibatch update, forward and backward.
 
@@ -133,8 +134,10 @@ def count_operations(
     batch_size : int, default=200
         Rows of the minibatch, 1 to 32768. Few multiplications has 200.
 
-    weights, binarization, activation, solver, quantized_backprop, dropout, input_dropout
-        The method of this library's counts, as in `BinaryConnectClassifier`.
+    weights, binarization, activation, solver, quantized_backprop, dropout, input_dropout, \
+weight_decay
+        The method of this library's counts, as in `BinaryConnectClassifier`. Weight decay, which
+        most steps leave out, is not counted.
 
     Returns
     -------
@@ -200,6 +203,7 @@ def count_operations(
         "quantized_backprop": quantized_backprop,
         "dropout": dropout,
         "input_dropout": input_dropout,
+        "weight_decay": weight_decay,
     }
     for name, allowed in CHOICES.items():
         check_choice(name, parameters[name], allowed)

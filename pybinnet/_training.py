@@ -19,7 +19,7 @@ from pybinnet._callbacks import EpochInfo
 from pybinnet._checkpoint import Header, Progress, append_progress, split_progress
 from pybinnet._images import augmentation
 from pybinnet._layers import has_convolutions, written
-from pybinnet._parameters import CHOICES, engine_method, n_epochs, rate_exponents
+from pybinnet._parameters import CHOICES, engine_method, n_epochs, rate_exponents, weight_decay
 from pybinnet._rows import Rows
 from pybinnet._shapes import Shape
 from pybinnet._targets import Targets, mean_loss, spreads_of
@@ -53,6 +53,10 @@ class Configuration:
         for name in ("dropout", "input_dropout"):  # they are rounded in it
             same = getattr(ours, name) == getattr(wanted, name)
             method[name] = asked.method[name] if same else getattr(ours, name) / 256
+        if ours.decay == wanted.decay:
+            method["weight_decay"] = asked.method["weight_decay"]
+        else:
+            method["weight_decay"] = weight_decay(ours.decay)
         shape = None
         if header.image is not None:
             shape = _shapes.input_shape(header.n_features, header.image)

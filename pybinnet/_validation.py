@@ -39,15 +39,17 @@ def check_number(
     `whole` is the parameter that `value` is an item of, and `or_else` what is allowed besides.
     """
     shown = value if whole is None else whole
+    alternative = f" or {or_else}" if or_else else ""
     if not isinstance(value, kind) or isinstance(value, bool | np.bool_):
         wrong = "is" if whole is None else f"has {value!r},"
         wanted = "an integer" if kind is Integral else "a number"
-        alternative = f" or {or_else}" if or_else else ""
         raise TypeError(
             f"{name}={shown!r} {wrong} of type {type(value).__name__}; give {wanted}{alternative}"
         )
     if not low <= value <= high:
-        raise ValueError(f"{name}={shown!r} is outside the allowed range, {low} to {high}")
+        raise ValueError(
+            f"{name}={shown!r} is outside the allowed range, {low} to {high}{alternative}"
+        )
 
 
 def check_choice(name: str, value: Any, allowed: tuple[str, ...]) -> None:

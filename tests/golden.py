@@ -30,7 +30,8 @@ METHODS = {
     "exact": Method(exact=True),
     "dropout": Method(dropout=128),
     "input-dropout": Method(input_dropout=51),
-    "all": Method(True, True, True, True, True, dropout=77, input_dropout=50),
+    "decay": Method(decay=2),
+    "all": Method(True, True, True, True, True, dropout=77, input_dropout=50, decay=3),
     "sign-dropout": Method(sign=True, dropout=64),
 }
 

@@ -34,7 +34,7 @@ def bounded(v, limit):
 
 @dataclass(frozen=True)
 class Method:
-    """The seven choices; their defaults are 0 in files."""
+    """The eight choices; their defaults are 0 in files."""
 
     ternary: bool = False  # weights, else binary
     stochastic: bool = False  # binarization, else deterministic
@@ -43,21 +43,23 @@ class Method:
     exact: bool = False  # gradient, else quantized
     dropout: int = 0  # in 1/256
     input_dropout: int = 0  # likewise
+    decay: int = 0  # of weights
 
     def __post_init__(self):
         assert 0 <= self.dropout <= 255
         assert 0 <= self.input_dropout <= 255
+        assert 0 <= self.decay <= 15
 
     def to_u32(self):
         bits = (self.ternary, self.stochastic, self.sign, self.adamax, self.exact)
         return sum(bit << i for i, bit in enumerate(bits)) + (
-            self.dropout << 8 | self.input_dropout << 16
+            self.dropout << 8 | self.input_dropout << 16 | self.decay << 24
         )
 
     @classmethod
     def from_u32(cls, word):
         bits = (bool(word >> i & 1) for i in range(5))
-        method = cls(*bits, word >> 8 & 255, word >> 16 & 255)
+        method = cls(*bits, word >> 8 & 255, word >> 16 & 255, word >> 24 & 15)
         same(method.to_u32(), word)  # so the other bits are 0
         return method
 
@@ -387,7 +389,7 @@ def activation_bits(a, r):
 
 
 def clipped_step(gradient, e, k, r):
-    """Section 7, steps 2 and 3: the gradient within ±2^(e+1), divided by 2^k."""
+    """Section 7, steps 3 and 4: the gradient within ±2^(e+1), divided by 2^k."""
     clipped = clamp(gradient, -2 << e, 2 << e)
     bounded(shift(clipped, k - 8), (1 << 24) + 1)
     return stochastic(clipped, k, r)
@@ -399,13 +401,13 @@ def exponent(gradient, before):
 
 
 def log_scale(v, g, u):
-    """Section 7, step 4: v'."""
+    """Section 7, step 5: v'."""
     of_g = np.where(g == 0, -32768, 512 * (bitlen(np.abs(g)) + u))
     return clamp(np.maximum(v - 1, of_g), -32768, 32767)
 
 
 def momentum(m, v, v1, g, u):
-    """Section 7, step 4: m', in units of 2^(p' - 15); v1 is v'."""
+    """Section 7, step 5: m', in units of 2^(p' - 15); v1 is v'."""
     p, p1 = v + 511 >> 9, v1 + 511 >> 9
     m1 = clamp(shift(m, np.minimum(p1 - p, 16)), -32767, 32767)
     t = shift(g, clamp(p1 - u - 15, -15, 30))
@@ -414,7 +416,7 @@ def momentum(m, v, v1, g, u):
 
 
 def bias_correction(step):
-    """Section 7, step 4: c."""
+    """Section 7, step 5: c."""
     return 3 if step < 1 else 2 if step < 3 else 1 if step < 9 else 0
 
 
@@ -660,6 +662,7 @@ class ReferenceNet:
                 s = layer.images.windows(s, self.method.outside(index))
             G = delta.T @ s
             bounded(G, 1 << (30 if self.method.exact or layer.images else 22))
+            self._decay(index, h)
             if self.method.adamax:
                 u_beta = unit + bias_shift(len(e))
                 units = [int(clamp(u, -40, 40)) for u in (unit + E - 7, u_beta)]
@@ -688,8 +691,15 @@ class ReferenceNet:
         random_bits = activation_bits if index > 0 else feature_bits
         return random_bits(x, self._random(OUTER, index, *x.shape))
 
+    def _decay(self, index, h):
+        """Section 7, step 2."""
+        layer, k = self.layers[index], h + self.method.decay
+        j = min(k, 6)
+        if self.method.decay > 0 and self.step % (1 << (k - j)) == 0:
+            layer.W = layer.W - shift(layer.W, j)
+
     def _sgd(self, index, G, d_beta, h):
-        """Section 7, steps 2 and 3. The exponents are those of the step before."""
+        """Section 7, steps 3 and 4. The exponents are those of the step before."""
         layer = self.layers[index]
         if layer.e_W >= 0:
             r = self._random(UPDATE_W, index, *G.shape)
@@ -703,7 +713,7 @@ class ReferenceNet:
         layer.e_beta = exponent(d_beta, layer.e_beta)
 
     def _adamax(self, index, G, d_beta, u_W, u_beta, h):
-        """Section 7, step 4."""
+        """Section 7, step 5."""
         layer, c = self.layers[index], bias_correction(self.step)
         v, layer.v_W = layer.v_W, log_scale(layer.v_W, G, u_W)
         layer.m_W = momentum(layer.m_W, v, layer.v_W, G, u_W)

@@ -110,19 +110,20 @@ typedef struct golden {
 #define ROWS_OF_100                                                                                \
     0, 0, 100, 3, { {BINNET_DENSE, 70}, {BINNET_DENSE, 33}, {BINNET_DENSE, 26} }
 static const golden golden_runs[] = {
-    {"binary", {0, 0, 0, 0, 0, 0, 0}, 0x050395d5, 0x6d981ef6, ROWS_OF_100},
-    {"binary-stochastic", {0, 1, 0, 0, 0, 0, 0}, 0xa91ae2e6, 0x392fb703, ROWS_OF_100},
-    {"ternary", {1, 0, 0, 0, 0, 0, 0}, 0xd5bbe380, 0xe1c615e4, ROWS_OF_100},
-    {"ternary-stochastic", {1, 1, 0, 0, 0, 0, 0}, 0x16e970fc, 0x96b25fd1, ROWS_OF_100},
-    {"sign", {0, 0, 1, 0, 0, 0, 0}, 0xced8ec8e, 0xb9da3b02, ROWS_OF_100},
-    {"adamax", {0, 0, 0, 1, 0, 0, 0}, 0xe2d350ff, 0x84f2893f, ROWS_OF_100},
-    {"exact", {0, 0, 0, 0, 1, 0, 0}, 0xffee20f8, 0xe576b630, ROWS_OF_100},
-    {"dropout", {0, 0, 0, 0, 0, 128, 0}, 0xd7e8f83d, 0x0a915a37, ROWS_OF_100},
+    {"binary", {0, 0, 0, 0, 0, 0, 0, 0}, 0x050395d5, 0x6d981ef6, ROWS_OF_100},
+    {"binary-stochastic", {0, 1, 0, 0, 0, 0, 0, 0}, 0xa91ae2e6, 0x392fb703, ROWS_OF_100},
+    {"ternary", {1, 0, 0, 0, 0, 0, 0, 0}, 0xd5bbe380, 0xe1c615e4, ROWS_OF_100},
+    {"ternary-stochastic", {1, 1, 0, 0, 0, 0, 0, 0}, 0x16e970fc, 0x96b25fd1, ROWS_OF_100},
+    {"sign", {0, 0, 1, 0, 0, 0, 0, 0}, 0xced8ec8e, 0xb9da3b02, ROWS_OF_100},
+    {"adamax", {0, 0, 0, 1, 0, 0, 0, 0}, 0xe2d350ff, 0x84f2893f, ROWS_OF_100},
+    {"exact", {0, 0, 0, 0, 1, 0, 0, 0}, 0xffee20f8, 0xe576b630, ROWS_OF_100},
+    {"dropout", {0, 0, 0, 0, 0, 128, 0, 0}, 0xd7e8f83d, 0x0a915a37, ROWS_OF_100},
     {"input-dropout", {.input_dropout = 51}, 0xcb65476b, 0xe1222cd9, ROWS_OF_100},
-    {"all", {1, 1, 1, 1, 1, 77, 50}, 0x9d53e9b0, 0xbffe1f63, ROWS_OF_100},
-    {"sign-dropout", {0, 0, 1, 0, 0, 64, 0}, 0xd0b4823a, 0x32befdb2, ROWS_OF_100},
+    {"decay", {.decay = 2}, 0xab2f91c3, 0x0f5ff280, ROWS_OF_100},
+    {"all", {1, 1, 1, 1, 1, 77, 50, 3}, 0xd33aac99, 0xdf2dc499, ROWS_OF_100},
+    {"sign-dropout", {0, 0, 1, 0, 0, 64, 0, 0}, 0xd0b4823a, 0x32befdb2, ROWS_OF_100},
     {"convolution",
-     {0, 0, 0, 0, 0, 0, 0},
+     {0, 0, 0, 0, 0, 0, 0, 0},
      0x37c7940f,
      0x28f05a30,
      11,
@@ -134,7 +135,7 @@ static const golden golden_runs[] = {
       {BINNET_DENSE, 21},
       {BINNET_DENSE, 5}}},
     {"convolution-ternary-stochastic",
-     {1, 1, 0, 0, 0, 0, 0},
+     {1, 1, 0, 0, 0, 0, 0, 0},
      0x999772c2,
      0x4d6efac3,
      13,
@@ -145,7 +146,7 @@ static const golden golden_runs[] = {
       {BINNET_CONV2D, 9, 3, 1, BINNET_VALID, 1},
       {BINNET_DENSE, 6}}},
     {"convolution-sign-dropout",
-     {0, 0, 1, 0, 0, 64, 0},
+     {0, 0, 1, 0, 0, 64, 0, 0},
      0x9b82b237,
      0xc8230697,
      11,
@@ -157,7 +158,7 @@ static const golden golden_runs[] = {
       {BINNET_DENSE, 20},
       {BINNET_DENSE, 4}}},
     {"convolution-adamax-exact",
-     {0, 0, 0, 1, 1, 0, 0},
+     {0, 0, 0, 1, 1, 0, 0, 0},
      0xc94ca2d3,
      0x3265582f,
      9,
@@ -168,9 +169,9 @@ static const golden golden_runs[] = {
       {BINNET_CONV2D, 12, 2, 1, BINNET_SAME, 1},
       {BINNET_DENSE, 5}}},
     {"convolution-all",
-     {1, 1, 1, 1, 1, 77, 50},
-     0x0191fdfa,
-     0xeff7682d,
+     {1, 1, 1, 1, 1, 77, 50, 3},
+     0x8669cb91,
+     0x38a544b0,
      10,
      7,
      2,
@@ -655,6 +656,7 @@ static void test_config_refusals(void) {
     REFUSED(method.gradient, 2, BINNET_ERR_ARGUMENT);
     REFUSED(method.dropout, 256, BINNET_ERR_ARGUMENT);
     REFUSED(method.input_dropout, 256, BINNET_ERR_ARGUMENT);
+    REFUSED(method.decay, BINNET_MAX_DECAY + 1, BINNET_ERR_ARGUMENT);
     const uint32_t counts[CLASSES] = {0, 5, 10};
     REFUSED(n_rows, 10, BINNET_ERR_ARGUMENT); /* that no counts are of */
     config.class_counts = counts;

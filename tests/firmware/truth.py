@@ -236,7 +236,7 @@ def net_header(trained_net, first_epoch=0):
     height, width = configuration.image or (0, 0)
     method = engine_method(configuration.method)
     flags = (method.ternary, method.stochastic, method.sign, method.adamax, method.exact)
-    shares = (method.dropout, method.input_dropout)
+    shares = (method.dropout, method.input_dropout, method.decay)
     return (
         '#include "binnet.h"\n'
         + arena(portable_size(classifier))

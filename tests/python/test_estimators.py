@@ -68,6 +68,7 @@ METHODS = [
     {"quantized_backprop": False},
     {"dropout": 0.25},
     {"input_dropout": 0.1},
+    {"weight_decay": 0.25},
 ]
 
 
@@ -143,6 +144,7 @@ def test_warm_start_of_another_method_is_refused(digits):
         ("quantized_backprop", False),
         ("dropout", 0.5),
         ("input_dropout", 0.5),
+        ("weight_decay", 0.5),
     ]:
         classifier = small(warm_start=True).fit(X_train, y_train)
         before = classifier.checkpoint_

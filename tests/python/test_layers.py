@@ -62,6 +62,24 @@ def files(estimator):
 # Layers
 
 
+@pytest.mark.parametrize(
+    ("parameters", "decay"),
+    [
+        ({"layers": [Conv2D(4, 3), Dense(5)]}, 4),
+        ({"layers": [Conv2D(4, 3)], "activation": "sign"}, 4),
+        ({"layers": [Conv2D(4, 3)], "weights": "ternary"}, 0),
+        ({"layers": [Conv2D(4, 3)], "binarization": "stochastic"}, 0),
+        ({"layers": [Conv2D(4, 3)], "weight_decay": 0}, 0),
+        ({"layers": [Dense(4)], "input_shape": SHAPE}, 0),
+        ({"layers": [Dense(4)], "input_shape": SHAPE, "weight_decay": 0.3}, 2),
+        ({"weight_decay": 2**-15}, 15),
+    ],
+)
+def test_weight_decay(parameters, decay):
+    fitted = classifier(**parameters).fit(X, Y)
+    assert read_header(fitted.checkpoint_).method.decay == decay
+
+
 def test_layers_are_values():
     assert Conv2D(8, 3) == Conv2D(8, 3, "same", 1) != Conv2D(8, 3, "valid")
     assert len({Conv2D(8, 3), Conv2D(8, 3), MaxPool2D(), MaxPool2D(2), Dense(2), Dense(3)}) == 4

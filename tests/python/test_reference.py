@@ -27,10 +27,11 @@ def test_method_in_files():
         (16, Method(exact=True)),
         (255 << 8, Method(dropout=255)),
         (200 << 16, Method(input_dropout=200)),
-        (50 << 16 | 77 << 8 | 31, golden.METHODS["all"]),
+        (15 << 24, Method(decay=15)),
+        (3 << 24 | 50 << 16 | 77 << 8 | 31, golden.METHODS["all"]),
     ):
         assert (method.to_u32(), Method.from_u32(word)) == (word, method)
-    for bit in (5, 6, 7, 24, 31):
+    for bit in (5, 6, 7, 28, 31):
         with pytest.raises(ValueError, match="not a valid file"):
             Method.from_u32(1 << bit)
     assert golden.METHODS["all"].of_model() == Method(ternary=True, sign=True)
@@ -421,6 +422,26 @@ def test_update_lags_one_step_and_is_clipped():
     net._sgd(0, 0 * G, np.zeros(3, dtype=np.int64), 3)
     assert np.array_equal(layer.W, before - (1 << 13))
     assert layer.e_W == 12
+
+
+def test_weights_decay_by_at_most_a_64th_and_keep_their_signs():
+    W = np.arange(-32767, 32768, 2).reshape(2, -1)
+    for h, decay in ((0, 1), (2, 4), (6, 3), (10, 4), (15, 15)):
+        net = ref.ReferenceNet(W.shape[1], [2], 4, seed=1, method=Method(decay=decay))
+        layer, lost = net.layers[0], np.zeros(W.shape)
+        layer.W = W
+        between = 2 ** max(0, h + decay - 6)
+        for net.step in sorted({0, 1, between - 1, between, 5 * between}):
+            before = layer.W
+            net._decay(0, h)
+            if net.step % between:
+                assert layer.W is before
+                continue
+            share = 2.0 ** -min(h + decay, 6)
+            lost = before - layer.W
+            assert np.array_equal(lost, np.floor(before * share + 0.5))
+            assert np.array_equal(layer.W >= 0, W >= 0)
+        assert np.any(lost)
 
 
 def step_of_three_layers(net):
@@ -993,6 +1014,7 @@ def small_images(method, units=None):
 def restored_goes_on_alike(net, batch, x):
     """What is read from a net's checkpoint, and learns a batch like the net, is the same net."""
     other = ref.ReferenceNet.restore(net.checkpoint())
+    assert other.method == net.method
     assert other.checkpoint() == net.checkpoint()
     for one in (net, other):
         one.train_step(*batch, 3)
@@ -1002,6 +1024,12 @@ def restored_goes_on_alike(net, batch, x):
             assert np.array_equal(value, getattr(copy, name)), name
     assert other.checkpoint() == net.checkpoint()
     assert other.model() == net.model()
+
+
+@ALL_METHODS
+def test_files_of_convolutions_round_trip(method):
+    net, _, x = small_images(method)
+    restored_goes_on_alike(net, (x[2], [0, 1, 2] * 3), x[0])
     n_features, layers = ref.read_model(net.model())
     assert ref.write_model(n_features, layers, method.of_model()) == net.model()
     shapes = [(6, 18), (70, 24), (3, 70), (4, 6), (3, 4)]
@@ -1014,7 +1042,6 @@ def test_heads_of_convolutions():
     kinds = [2 | 3 << 8 | 1 << 16 | 2 << 24, 2 | 2 << 8 | 2 << 16 | 1 << 24]
     kinds += [2 | 1 << 8 | 1 << 16 | 1 << 23 | 1 << 24, 1, 1]
     shape = 5 | 6 << 8 | 4 << 20
-    assert other.method == net.method
     assert struct.unpack_from("<II", net.checkpoint(), 40) == (48, shape)
     assert [struct.unpack_from("<I", net.checkpoint(), 48 + 16 * i)[0] for i in range(5)] == kinds
     model = net.model()
@@ -1024,12 +1051,6 @@ def test_heads_of_convolutions():
     at = 72 + 6 * 4 + 6 * 3 + 2 + 70 * 4
     assert at % 8 == 4
     bits = [model[at + 4 + 8 * 69 + (n >> 3)] >> (n & 7) & 1 for n in range(64)]
-
-
-@ALL_METHODS
-def test_files_of_convolutions_round_trip(method):
-    net, _, x = small_images(method)
-    restored_goes_on_alike(net, (x[2], [0, 1, 2] * 3), x[0])
     assert bits == (net.layers[1].W[69] >= 0).astype(int).tolist() + [0] * 40
 
 
@@ -1214,7 +1235,7 @@ def test_model_layout():
 def test_adamax_checkpoint_layout():
     net, data, _ = small_files(golden.METHODS["all"])
     head = struct.unpack_from("<8sIIQQIIII", data)
-    assert head[1:4] == (1, 50 << 16 | 77 << 8 | 31, len(data))
+    assert head[1:4] == (1, 3 << 24 | 50 << 16 | 77 << 8 | 31, len(data))
     assert struct.unpack_from("<IIii", data, 48) == (1, 3, -1, -1)
     at = 84
     for layer in net.layers:
@@ -1317,10 +1338,10 @@ def refused(data, read, at, new):
 
 def test_readers_refuse_methods():
     _, checkpoint, model = small_files()
-    for bit in (5, 6, 7, *range(24, 32)):
+    for bit in (5, 6, 7, *range(28, 32)):
         refused(checkpoint, ref.ReferenceNet.restore, 12, struct.pack("<I", 1 << bit))
         refused(model, ref.read_model, 12, struct.pack("<I", 1 << bit))
-    for bit in (1, 3, 4, *range(8, 24)):
+    for bit in (1, 3, 4, *range(8, 28)):
         refused(model, ref.read_model, 12, struct.pack("<I", 1 << bit))
         other = checkpoint[:12] + struct.pack("<I", 1 << bit) + checkpoint[16:]
         if bit != 3:  # AdaMax has other sizes
