@@ -156,10 +156,13 @@ def engine_method(parameters: dict[str, Any]) -> _engine.Method:
         allowed.index(parameters[name]) == 1 for name, allowed in CHOICES.items()
     )
     exact = not parameters["quantized_backprop"]
-    shares = (round(256 * parameters[name]) for name in ("dropout", "input_dropout"))
+    dropout, input_dropout = (
+        round(256 * parameters[name]) for name in ("dropout", "input_dropout")
+    )
     decay = parameters["weight_decay"]
+    exponent = _exponent(decay) if decay else 0
     return _engine.Method(
-        ternary, stochastic, sign, adamax, exact, *shares, _exponent(decay) if decay else 0
+        ternary, stochastic, sign, adamax, exact, dropout, input_dropout, exponent
     )
 
 

@@ -37,9 +37,9 @@ class BinaryConnectRegressor(RegressorMixin, BinaryConnectBase):  # type: ignore
     ----------
     hidden_layer_sizes, layers, input_shape, weights, binarization, activation, solver, \
 quantized_backprop, dropout, input_dropout, weight_decay, horizontal_flip, random_crop, \
-batch_size, learning_rate_init, learning_rate_final, max_iter, early_stopping, validation_fraction, \
-n_iter_no_change, tol, warm_start, shuffle, n_jobs, random_state, verbose, callbacks : \
-as in `BinaryConnectClassifier`
+batch_size, learning_rate_init, learning_rate_final, max_iter, early_stopping, \
+validation_fraction, n_iter_no_change, tol, warm_start, shuffle, n_jobs, random_state, verbose, \
+callbacks : as in `BinaryConnectClassifier`
         The same, with the same defaults. The validation score is R².
 
     Attributes

@@ -75,7 +75,11 @@ PARAMETERS = [
     ({"solver": "lbfgs"}, ValueError, "solver='lbfgs' is unknown; use 'sgd' or 'adamax'"),
     ({"dropout": 1.0}, ValueError, r"dropout=1\.0 is outside the allowed range, 0 to 0\.99"),
     ({"input_dropout": -0.1}, ValueError, r"input_dropout=-0\.1 is outside"),
-    ({"weight_decay": 0.75}, ValueError, r"weight_decay=0\.75 is outside .* to 0\.5 or 0 or 'auto'$"),
+    (
+        {"weight_decay": 0.75},
+        ValueError,
+        r"weight_decay=0\.75 is outside .* to 0\.5 or 0 or 'auto'$",
+    ),
     ({"weight_decay": None}, TypeError, "weight_decay=None is of type NoneType"),
     ({"dropout": "half"}, TypeError, "dropout='half' is of type str; give a number"),
     ({"quantized_backprop": 0}, TypeError, "quantized_backprop=0 is of type int; give True"),
