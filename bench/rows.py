@@ -126,7 +126,7 @@ MNIST = [
 def _image_rows(name, papers, **settings):
     """A row of each method; `papers` has the figures of each."""
     methods = [
-        (name, {"method": Method(decay=5), "first": 6}),
+        (name, {"first": 6}),
         (f"{name}, binary stochastic", {"method": Method(stochastic=True), "first": 6}),
         (
             f"{name}, ternary stochastic",
@@ -164,7 +164,7 @@ MNIST += _image_rows("mnist-cnn", 4 * [()], net=nets.MNIST_CNN, epochs=15, crop=
 CIFAR10 = [
     *_image_rows("cifar10", CIFAR10_PAPERS, net=nets.CIFAR10, epochs=40, **VARIED),
     *_image_rows(
-        "cifar10-small", _of_wider(CIFAR10_PAPERS), net=nets.CIFAR10_SMALL, epochs=42, **VARIED
+        "cifar10-small", _of_wider(CIFAR10_PAPERS), net=nets.CIFAR10_SMALL, epochs=36, **VARIED
     ),
 ]
 SVHN = _image_rows("svhn", SVHN_PAPERS, net=nets.SVHN, epochs=20, crop=2)

@@ -1013,9 +1013,6 @@ BINNET_INLINE int32_t binnet_bias_halvings(uint32_t n_rows) {
 /* Updates the biases of a layer from its bias_gradient, of so many rows. */
 void binnet_update_biases(const binnet_net *net, binnet_layer_state *layer, uint32_t n_rows,
                           uint32_t rate_exponent);
-/* Weight decay, before an update, of a method that has it. */
-void binnet_decay_weights(const binnet_net *net, const binnet_layer_state *layer,
-                          uint32_t rate_exponent);
 
 /* ---- model.c, deploy.c: a model file -------------------------------------------------------- */
 

@@ -285,6 +285,15 @@ static void take_input(binnet_pass *p) {
                net->method.gradient != BINNET_EXACT, BINNET_RANDOM_OUTER);
 }
 
+/* Latent weights lose 1/64 at once, in some of the steps: what is rounded to no loss is then 1/1024
+ * of the range at most, instead of most of it. No sign changes. */
+static void decay(const binnet_net *net, const binnet_layer_state *layer, uint32_t exponent) {
+    int16_t *latent = layer->latent;
+    if (exponent > 6 && net->step & ((1u << (exponent - 6)) - 1)) return;
+    for (size_t n = (size_t)layer->units * layer->fan_in; n > 0; --n, ++latent)
+        *latent = (int16_t)(*latent - binnet_floor_shift(*latent + 32, 6));
+}
+
 void binnet_update_rows(void *context, const binnet_result *gradient) {
     const binnet_pass *p = context;
     const binnet_layer_state *layer = p->layer;
@@ -332,7 +341,7 @@ void binnet_layer_backward(binnet_net *net, binnet_layer_state *layer, const bin
     p.rng = binnet_rng_stream(net->seed, BINNET_RANDOM_UPDATE, layer->index, net->step);
     p.rule = binnet_sgd_rule(layer->weight_exponent, rate_exponent, 15);
     p.momentum_rule = binnet_adamax_rule(net, p.delta_unit, rate_exponent, 0);
-    if (net->method.decay) binnet_decay_weights(net, layer, rate_exponent);
+    if (net->method.decay) decay(net, layer, rate_exponent + net->method.decay);
     layer->type->backward(&p);
     const int32_t peak = take_peak(net);
     if (peak > 0) layer->weight_exponent = binnet_bitlen((uint32_t)peak) - 1;

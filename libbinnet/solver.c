@@ -40,31 +40,3 @@ void binnet_update_biases(const binnet_net *net, binnet_layer_state *layer, uint
     const uint32_t largest = net->training->update(&update);
     if (largest > 0) layer->bias_exponent = binnet_bitlen(largest) - 1;
 }
-
-/* The latent weights of a layer that decay, and how. */
-typedef struct decay_job {
-    const binnet_layer_state *layer;
-    uint32_t shift;
-} decay_job;
-
-static void decay_task(void *context, uint32_t task, uint32_t worker) {
-    const decay_job *j = context;
-    const uint32_t first = task * BINNET_UNIT_BLOCK;
-    const size_t fan_in = j->layer->fan_in;
-    const size_t n = binnet_block(first, j->layer->units, BINNET_UNIT_BLOCK) * fan_in;
-    const int32_t half = 1 << j->shift >> 1;
-    int16_t *latent = j->layer->latent + first * fan_in;
-    (void)worker;
-    for (size_t i = 0; i < n; ++i)
-        latent[i] = (int16_t)(latent[i] - binnet_floor_shift(latent[i] + half, j->shift));
-}
-
-void binnet_decay_weights(const binnet_net *net, const binnet_layer_state *layer,
-                          uint32_t rate_exponent) {
-    /* At most 1/64 at once, in some of the steps: what is rounded to no loss is then 1/1024 of the
-     * range at most, instead of most of it. No sign changes. */
-    const uint32_t exponent = rate_exponent + net->method.decay;
-    decay_job job = {layer, exponent < 6 ? exponent : 6};
-    if (net->step & ((1u << (exponent - job.shift)) - 1)) return;
-    binnet_run(&net->parallel, binnet_blocks(layer->units, BINNET_UNIT_BLOCK), decay_task, &job);
-}

@@ -71,7 +71,7 @@ class BinaryConnectBase(BaseEstimator):  # type: ignore[misc]
         quantized_backprop: bool = True,
         dropout: float = 0.0,
         input_dropout: float = 0.0,
-        weight_decay: float | str = "auto",
+        weight_decay: float = 0.0,
         horizontal_flip: bool = False,
         random_crop: int = 0,
         batch_size: int | str = "auto",

@@ -27,7 +27,7 @@ from pybinnet._layers import (
     has_convolutions,
     notation,
 )
-from pybinnet._parameters import CHOICES, engine_method
+from pybinnet._parameters import CHOICES, check_decay, engine_method
 from pybinnet._shapes import Shape
 from pybinnet._validation import check_choice, check_flag, check_number
 
@@ -210,6 +210,7 @@ weight_decay
     check_flag("quantized_backprop", quantized_backprop)
     check_number("dropout", dropout, Real, 0, 0.99)
     check_number("input_dropout", input_dropout, Real, 0, 0.99)
+    check_decay(weight_decay)
     method = engine_method(parameters)
     if isinstance(layer_sizes, BinaryConnectClassifier):
         if (batch_size, method) != (None, Method()):

@@ -26,7 +26,6 @@ METHOD_PARAMETERS = (*CHOICES, "quantized_backprop", "dropout", "input_dropout",
 
 # Of batch_size="auto": on tables of 150 to 12,000 rows as good as 32, better than 16 and 128.
 _BATCH_SIZE = 64
-_DECAY = 2.0**-4  # of weight_decay="auto" where it is not 0
 _MIN_EPOCHS = 20  # of max_iter="auto"
 _MIN_UPDATES = 3000  # likewise, for data of few rows
 
@@ -55,7 +54,7 @@ def check_parameters(params: Any) -> None:
         check_choice(name, getattr(params, name), allowed)
     check_number("dropout", params.dropout, Real, 0, 0.99)
     check_number("input_dropout", params.input_dropout, Real, 0, 0.99)
-    check_decay(params.weight_decay, "0 or 'auto'")
+    check_decay(params.weight_decay)
     if not n_hidden and params.activation == "sign":
         raise ValueError(
             f"activation='sign' needs a hidden layer, and {name_of_layers} has none: sign is the "
@@ -104,11 +103,10 @@ def check_parameters(params: Any) -> None:
             raise TypeError(f"callbacks holds {callback!r}, which cannot be called")
 
 
-def check_decay(value: Any, or_else: str) -> None:
-    """Likewise of `weight_decay`; `or_else` names what else it may be."""
-    if not is_auto(value) and not (isinstance(value, Real) and value == 0):
-        smallest = 2.0**-_engine.MAX_DECAY
-        check_number("weight_decay", value, Real, smallest, 0.5, or_else)
+def check_decay(value: Any) -> None:
+    """Likewise of `weight_decay`."""
+    if not (isinstance(value, Real) and value == 0):
+        check_number("weight_decay", value, Real, 2.0**-_engine.MAX_DECAY, 0.5, "0")
 
 
 def check_class_weight(value: Any) -> None:
@@ -141,13 +139,7 @@ def _as_tuple(sizes: Any) -> tuple[Any, ...]:
 
 def method_parameters(params: Any) -> dict[str, Any]:
     """The parameters that say how the net learns."""
-    method = {name: getattr(params, name) for name in METHOD_PARAMETERS}
-    if is_auto(params.weight_decay):
-        forgets = has_convolutions(hidden_layers(params)) and params.weights == "binary"
-        method["weight_decay"] = (
-            _DECAY if forgets and params.binarization == "deterministic" else 0.0
-        )
-    return method
+    return {name: getattr(params, name) for name in METHOD_PARAMETERS}
 
 
 def engine_method(parameters: dict[str, Any]) -> _engine.Method:

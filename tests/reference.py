@@ -693,10 +693,9 @@ class ReferenceNet:
 
     def _decay(self, index, h):
         """Section 7, step 2."""
-        layer, k = self.layers[index], h + self.method.decay
-        j = min(k, 6)
-        if self.method.decay > 0 and self.step % (1 << (k - j)) == 0:
-            layer.W = layer.W - shift(layer.W, j)
+        layer, decay = self.layers[index], self.method.decay
+        if decay > 0 and self.step % (1 << max(0, h + decay - 6)) == 0:
+            layer.W = layer.W - shift(layer.W, 6)
 
     def _sgd(self, index, G, d_beta, h):
         """Section 7, steps 3 and 4. The exponents are those of the step before."""

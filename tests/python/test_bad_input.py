@@ -78,9 +78,13 @@ PARAMETERS = [
     (
         {"weight_decay": 0.75},
         ValueError,
-        r"weight_decay=0\.75 is outside .* to 0\.5 or 0 or 'auto'$",
+        r"weight_decay=0\.75 is outside .* to 0\.5 or 0$",
     ),
-    ({"weight_decay": None}, TypeError, "weight_decay=None is of type NoneType"),
+    (
+        {"weight_decay": None},
+        TypeError,
+        "weight_decay=None is of type NoneType; give a number or 0",
+    ),
     ({"dropout": "half"}, TypeError, "dropout='half' is of type str; give a number"),
     ({"quantized_backprop": 0}, TypeError, "quantized_backprop=0 is of type int; give True"),
     (

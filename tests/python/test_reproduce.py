@@ -162,7 +162,6 @@ def test_a_run_of_images_is_a_fit(tmp_path):
         layers=[Conv2D(6, 3), MaxPool2D(2), Conv2D(8, 3), Dense(16)],
         horizontal_flip=True,
         random_crop=1,
-        weight_decay=0,
         batch_size=32,
         learning_rate_init=2**-4,
         learning_rate_final=2**-10,
