@@ -2,11 +2,14 @@
 
 import os
 import platform
+import signal
 import sys
 from pathlib import Path
 
 os.environ.setdefault("SCIPY_ARRAY_API", "1")  # before scipy is imported, else checks are skipped
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+# A shell's background jobs ignore it, and so would the commands that tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest
 
