@@ -83,8 +83,8 @@ class BinaryConnectClassifier(ClassifierMixin, BinaryConnectBase):  # type: igno
         Share of the learning rate by which latent weights shrink in each step, so that they forget
         old gradients: "decoupled" ([4]_), a power of two to which this is rounded, 2**-15 to 0.5;
         0 for none. For small networks with convolutions and few epochs 2**-4 is worth several
-        points; in large ones it has kept the loss from falling. Of stochastic and ternary weights
-        it leaves little.
+        points; in large ones it has kept the loss from falling. Stochastic weights bear less of it:
+        on scikit-learn's digits 2**-4 takes them from 4 to 13 % wrong, 2**-6 changes nothing.
 
     horizontal_flip : bool, default=False
         Whether half of the images are mirrored, left to right, at random in each training step.

@@ -136,8 +136,8 @@ def count_operations(
 
     weights, binarization, activation, solver, quantized_backprop, dropout, input_dropout, \
 weight_decay
-        The method of this library's counts, as in `BinaryConnectClassifier`. Weight decay, which
-        most steps leave out, is not counted.
+        The method of this library's counts, as in `BinaryConnectClassifier`. Weight decay is not
+        counted.
 
     Returns
     -------

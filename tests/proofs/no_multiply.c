@@ -222,7 +222,8 @@ int main(void) {
                                           .solver = choice >> 3 & 1,
                                           .gradient = choice >> 4 & 1,
                                           .dropout = choice & 2 ? 77 : 0,
-                                          .input_dropout = choice & 5 ? 50 : 0};
+                                          .input_dropout = choice & 5 ? 50 : 0,
+                                          .decay = choice & 1 ? 3 : 0};
             for (uint32_t kind = 0; kind < 2; ++kind) train(&nets[kind], &method);
         }
         multiply_bits();
