@@ -5,6 +5,7 @@
 #   make docs     the documentation site, build/docs/index.html; a warning is an error
 #   make wheels   the sdist and the Linux wheels, audited and tested, in build/wheels/dist
 #   make fuzz     FUZZ_SECONDS=60 of it for each file format, with clang-19
+#   make soak     SOAK_SECONDS=60 of random nets on every kernel and thread count, compared with portable
 #   make lint     the part of it that looks at style and types only
 #   make format   format all C and Python files
 #   make clean    remove build/
@@ -12,6 +13,7 @@
 PYTHON ?= python3
 STRICT ?= 0
 FUZZ_SECONDS ?= 60
+SOAK_SECONDS ?= 60
 
 VENV = build/venv
 BIN = $(VENV)/bin
@@ -46,6 +48,9 @@ wheels: build/wheels.installed
 
 fuzz:
 	tests/fuzz/run.sh $(FUZZ_SECONDS)
+
+soak: build/test.installed
+	cd build && venv/bin/python ../tests/soak.py --seconds $(SOAK_SECONDS)
 
 lint: build/test.installed
 	$(BIN)/ruff check
@@ -83,4 +88,4 @@ build/docs.installed: $(BIN)/python $(SOURCES)
 	$(BIN)/pip install '.[docs]'
 	touch $@
 
-.PHONY: demo test docs wheels fuzz lint format clean
+.PHONY: demo test docs wheels fuzz soak lint format clean
