@@ -12,6 +12,9 @@ from pathlib import Path
 def replace(path: Path, content: bytes) -> None:
     """Write a file beside it and put it in its place, which other programs see as one step.
 
+    Whatever happens meanwhile, the file is the old one or the new one. A process that is killed can
+    leave the file beside it, ``.name.*.tmp``, which nobody needs.
+
     Of a link, the file that it leads to is replaced. What is no file, such as a pipe or
     ``/dev/null``, is not replaced but written to.
     """
@@ -22,7 +25,10 @@ def replace(path: Path, content: bytes) -> None:
             path.write_bytes(content)
             return
         try:
-            beside.write_bytes(content)
+            with beside.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())  # else a power failure can leave the name without content
             os.replace(beside, target)
         finally:
             beside.unlink(missing_ok=True)
