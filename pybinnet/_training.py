@@ -273,8 +273,9 @@ class Training:
 
     def _has_ended(self) -> bool:
         done = self.progress
+        n_whole = len(done.losses if self.held_out is None else done.scores)
         no_change = len(done.scores) - done.best_epoch
-        return len(done.losses) >= self.n_epochs or no_change >= self.params.n_iter_no_change
+        return n_whole >= self.n_epochs or no_change >= self.params.n_iter_no_change
 
     def _present(self) -> bytes:
         return append_progress(self.net.checkpoint(), self.progress)
@@ -289,11 +290,12 @@ class Training:
             score, validation_loss = self.held_out.judge(model, self.params)
             best = score > done.best_score + self.params.tol
             checkpoint = self.net.checkpoint() if best else b""
-            # All at once from here: interrupts come while C computes.
-            done.validation_losses.append(validation_loss)
-            done.scores.append(score)
+            epoch = len(done.losses)
+            # All at once from here: Python looks for interrupts where there is a call or a loop.
+            done.validation_losses += [validation_loss]
+            done.scores += [score]
             if best:
-                done.best_epoch = len(done.scores)
+                done.best_epoch = epoch
                 done.best_checkpoint, done.best_model = checkpoint, model
         return EpochInfo(
             len(done.losses),
@@ -328,7 +330,7 @@ class Training:
             if self.net.step - done.first_step - first > n_noted:
                 done.loss_sum += self.net.loss
             raise
-        done.losses.append(done.loss_sum / (1024 * n_rows))
+        done.losses += [done.loss_sum / (1024 * n_rows)]  # no call: no interrupt before the next
         done.loss_sum = 0
 
     def deploy(self) -> bytes:
