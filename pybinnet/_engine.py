@@ -117,14 +117,14 @@ def _start_threads(n_jobs: int | None) -> tuple[Any, Any]:
     n_workers = n_threads(n_jobs)
     if n_workers == 1:
         return ffi.NULL, ffi.NULL
-    pool = lib.pybinnet_pool_new(n_workers)
+    parallel = ffi.new("binnet_parallel *")  # before there are threads, which an error would leave
+    pool = ffi.gc(lib.pybinnet_pool_new(n_workers), lib.pybinnet_pool_free)
     if pool == ffi.NULL:
         raise MemoryError(f"no memory for {n_workers} threads")
-    parallel = ffi.new("binnet_parallel *")
     parallel.run = lib.pybinnet_pool_run
     parallel.pool = pool
     parallel.n_workers = n_workers
-    return parallel, ffi.gc(pool, lib.pybinnet_pool_free)
+    return parallel, pool
 
 
 _kept = threading.local()
@@ -264,6 +264,8 @@ class Net:
     ------
     ValueError
         If a size is beyond the core's limits, or a count is larger than `n_rows`.
+    MemoryError
+        If there is no memory for the arena.
     """
 
     def __init__(
@@ -290,7 +292,13 @@ class Net:
         what = f"a net of {n_features} features and {_described(layers)}"
         _check(lib.binnet_net_size(config, size), what)
         self.n_bytes = int(size[0])
-        self._arena = _buffer(self.n_bytes)
+        try:
+            self._arena = _buffer(self.n_bytes)
+        except MemoryError:
+            raise MemoryError(
+                f"{what}, with batches of {batch_size} rows, needs {self.n_bytes / 2**20:.0f} MiB "
+                "to learn, and they cannot be had; a smaller batch_size or smaller layers need less"
+            ) from None
         net = ffi.new("binnet_net **")
         _check(lib.binnet_net_init(net, _pointer("uint8_t", self._arena), size[0], config), what)
         self._net = net[0]

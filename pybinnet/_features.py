@@ -201,7 +201,13 @@ class PiecewiseLinearEncoder(TransformerMixin, BaseEstimator):  # type: ignore[m
             return _as_bytes(rows)
 
         source, low, high = self._ramps
-        out = np.zeros((len(rows), self.n_features_out_), dtype=np.uint8)
+        try:
+            out = np.zeros((len(rows), self.n_features_out_), dtype=np.uint8)
+        except MemoryError as error:  # which says how much
+            raise MemoryError(
+                f"{error}: the encoded rows; give fewer at a time, to predict, or to learn by "
+                "partial_fit"
+            ) from None
         step = max(1, _BLOCK // self.n_features_out_)
         for start in range(0, len(rows) if source.size else 0, step):
             block = slice(start, start + step)

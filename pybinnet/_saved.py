@@ -105,7 +105,13 @@ def load_model(path: str | os.PathLike[str]) -> BinaryConnectClassifier | Binary
     OSError
         If it cannot be read.
     """
-    data = Path(path).read_bytes()
+    try:
+        data = Path(path).read_bytes()
+    except MemoryError:
+        n_bytes = os.path.getsize(path)
+        raise MemoryError(
+            f"{os.fspath(path)} has {n_bytes / 2**20:.0f} MiB, for which there is no memory"
+        ) from None
     try:
         size, n_features, n_outputs = _engine.model_sizes(data)
         values, _ = split(data, size)
