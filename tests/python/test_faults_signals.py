@@ -91,15 +91,15 @@ def outcome(case, whole, interrupt):
     return "usable" if caught else "as before"
 
 
-class InterruptAt:
-    """Raises KeyboardInterrupt where Python does for a signal: on entering a function, and when C
+class RaiseAt:
+    """Raises an exception where Python does for a signal: on entering a function, and when C
     comes back to it. Counted from 1, in our functions and those that write files; but not where a
     generator is entered, maybe to be closed: what is raised there is lost."""
 
     places = (str(Path(pybinnet.__file__).parent), str(Path(os.__file__).with_name("pathlib")))
 
-    def __init__(self, at):
-        self.at = at
+    def __init__(self, at, kind):
+        self.at, self.kind = at, kind
         self.n_seen = 0
 
     def __call__(self, call):
@@ -107,7 +107,7 @@ class InterruptAt:
         sys.setprofile(self.look)
         try:
             call()
-        except KeyboardInterrupt:
+        except self.kind:
             return True
         finally:
             sys.setprofile(None)
@@ -124,13 +124,13 @@ class InterruptAt:
             self.n_seen += 1
             if self.n_seen == self.at:
                 sys.setprofile(None)
-                raise KeyboardInterrupt
+                raise self.kind
 
 
 def test_wherever_python_looks_for_signals(case):
     whole = expected(case)
     for at in count(1):
-        interrupt = InterruptAt(at)
+        interrupt = RaiseAt(at, KeyboardInterrupt)
         left = outcome(case, whole, interrupt)
         if interrupt.n_seen < at:
             break
@@ -139,7 +139,7 @@ def test_wherever_python_looks_for_signals(case):
 
 
 def after(seconds):
-    """As `InterruptAt`, of a real signal that comes after some time, wherever Python is then."""
+    """As `RaiseAt`, of a real signal that comes after some time, wherever Python is then."""
 
     def interrupt(call):
         def handle(number, frame):
@@ -201,7 +201,7 @@ def test_predictions_and_files(tmp_path):
         for at in count(1):
             estimator._model = None
             save_model(other, path)
-            interrupt = InterruptAt(at)
+            interrupt = RaiseAt(at, KeyboardInterrupt)
             raised = interrupt(call)
             assert list(tmp_path.iterdir()) == [path]
             assert path.read_bytes() in contents
