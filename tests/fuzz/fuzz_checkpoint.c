@@ -1,46 +1,68 @@
 /* Any bytes as the checkpoint of a small net: refused without a trace, or restored to the byte, and
- * then trained on.
+ * then trained on, which comes to the same with all kernels.
  * SPDX-License-Identifier: BSD-3-Clause */
 #include "fuzz.h"
 
+#include "shapes.h"
 #include "small_net.h"
 
-enum { FIXED = 48, LAYER = 16 };
+enum { FIXED = 48, LAYER = 16, SEED = 24, TABLES = 4, MOST_BYTES = 4096 };
 
 size_t fuzz_file_size(const uint8_t *header) {
     const size_t arrays = header[FUZZ_METHOD] >> 3 & 1 ? 3 : 1; /* AdaMax keeps three */
-    const uint32_t n_layers = fuzz_get32(header + 44);
-    size_t inputs = fuzz_get32(header + 40), end = 0, units = 0;
-    if (n_layers < 1 || n_layers > FUZZ_LAYERS || inputs > BINNET_MAX_FEATURES) return 0;
+    const uint32_t n_layers = header[44], n_features = fuzz_get32(header + 40);
+    size_t end = 0;
+    fuzz_shape shape = fuzz_get_start(header + 40, header + 44);
+    if (n_layers < 1 || n_layers > FUZZ_LAYERS || n_features > BINNET_MAX_FEATURES) return 0;
     for (uint32_t i = 0; i < n_layers; ++i) {
-        units = fuzz_get32(header + FIXED + i * LAYER + 4);
-        if (units > BINNET_MAX_UNITS) return 0;
-        end = (end + 2 * arrays * units * (1 + inputs) + 3) & ~(size_t)3;
-        inputs = units;
+        const binnet_layer layer = fuzz_get_layer(header + FIXED + i * LAYER);
+        if (!fuzz_next(&shape, &layer) || shape.fan_in > BINNET_MAX_FEATURES) return 0;
+        end = (end + 2 * arrays * layer.units * (1 + (size_t)shape.fan_in) + 3) & ~(size_t)3;
     }
-    return FIXED + n_layers * (size_t)LAYER + ((units + 3) & ~(size_t)3) + end + 4;
+    return FIXED + n_layers * (size_t)LAYER + (((size_t)shape.units + 3) & ~(size_t)3) + end + 4;
 }
 
-/* A net that has learned a little, and its state then. */
+/* What a net has learned, and what it is deployed as. */
+typedef struct outcome {
+    uint8_t state[MOST_BYTES], model[MOST_BYTES];
+} outcome;
+
+static void save(const binnet_net *net, uint8_t *state) {
+    memset(state, 0, MOST_BYTES);
+    REQUIRE(binnet_checkpoint_write(net, state, MOST_BYTES) == BINNET_OK);
+}
+
+/* One step more. */
+static void go_on(binnet_net *net, outcome *o) {
+    binnet_model model;
+    small_step(net);
+    save(net, o->state);
+    memset(o->model, 0, sizeof o->model);
+    const size_t n_bytes = small_model(net, o->model, sizeof o->model);
+    REQUIRE(binnet_model_open(&model, o->model, n_bytes, NULL) == BINNET_OK);
+}
+
+/* A net with each of the kernels that there are; and the state of all after some steps. */
 typedef struct subject {
-    binnet_net *net;
-    void *arena;
-    uint8_t *state;
+    binnet_net *nets[TABLES];
+    uint32_t n_nets;
+    uint8_t state[MOST_BYTES];
     size_t n_bytes;
 } subject;
 
-static uint8_t *state_of(const binnet_net *net, size_t n_bytes) {
-    uint8_t *state = malloc(n_bytes);
-    REQUIRE(state && binnet_checkpoint_write(net, state, n_bytes) == BINNET_OK);
-    return state;
-}
-
-static subject make_subject(const binnet_method *method) {
-    subject s;
-    s.net = small_net(method, 2, &s.arena);
-    for (uint32_t step = 0; step < 2; ++step) small_step(s.net);
-    s.n_bytes = binnet_checkpoint_size(s.net);
-    s.state = state_of(s.net, s.n_bytes);
+static const subject *find_subject(uint32_t number) {
+    static const char *const names[TABLES] = {"portable", "avx2", "avx512", "neon"};
+    static subject subjects[SMALL_NETS];
+    static void *arenas[SMALL_NETS][TABLES]; /* never freed */
+    subject *s = &subjects[number];
+    if (s->n_bytes) return s;
+    for (uint32_t k = 0; k < TABLES; ++k) {
+        const binnet_kernels *kernels = binnet_kernels_find(names[k]);
+        if (kernels) s->nets[s->n_nets++] = small_net(number, kernels, &arenas[number][k]);
+    }
+    for (uint32_t step = 0; step < 2; ++step) small_step(s->nets[0]);
+    save(s->nets[0], s->state);
+    s->n_bytes = binnet_checkpoint_size(s->nets[0]);
     return s;
 }
 
@@ -52,22 +74,25 @@ static int same_state(const uint8_t *state, const uint8_t *file, size_t n_state,
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    static const binnet_method methods[2] = {{0}, {.weights = 1, .activation = 1, .solver = 1}};
-    static subject subjects[2];
-    if (!subjects[0].net)
-        for (int i = 0; i < 2; ++i) subjects[i] = make_subject(&methods[i]);
-    const subject s = subjects[size > FUZZ_METHOD ? data[FUZZ_METHOD] >> 3 & 1 : 0];
+    static outcome first, again;
+    const subject *s = find_subject(size > SEED ? data[SEED] % SMALL_NETS : 0);
     uint8_t *bytes = fuzz_copy(data, size, 1);
-    const binnet_status status = binnet_checkpoint_read(s.net, bytes, size);
-    uint8_t *after = state_of(s.net, s.n_bytes);
-    if (status == BINNET_OK) {
-        REQUIRE(same_state(after, data, s.n_bytes, size));
-        small_step(s.net);
-        REQUIRE(binnet_checkpoint_read(s.net, s.state, s.n_bytes) == BINNET_OK);
+    REQUIRE(binnet_checkpoint_read(s->nets[0], s->state, s->n_bytes) == BINNET_OK);
+    const binnet_status status = binnet_checkpoint_read(s->nets[0], bytes, size);
+    save(s->nets[0], first.state);
+    if (status != BINNET_OK) {
+        REQUIRE(memcmp(first.state, s->state, s->n_bytes) == 0);
     } else {
-        REQUIRE(memcmp(after, s.state, s.n_bytes) == 0);
+        REQUIRE(same_state(first.state, data, s->n_bytes, size));
+        go_on(s->nets[0], &first);
     }
-    free(after);
+    if (status == BINNET_OK && s->n_nets > 1) {
+        /* The other kernels take turns: all of them would take long. */
+        const uint32_t k = 1 + binnet_net_step(s->nets[0]) % (s->n_nets - 1);
+        REQUIRE(binnet_checkpoint_read(s->nets[k], bytes, size) == BINNET_OK);
+        go_on(s->nets[k], &again);
+        REQUIRE(memcmp(&first, &again, sizeof first) == 0);
+    }
     free(bytes - 1);
     return 0;
 }
