@@ -4,7 +4,7 @@
 #   make test     everything that is checked; STRICT=1: a missing tool is an error
 #   make docs     the documentation site, build/docs/index.html; a warning is an error
 #   make wheels   the sdist and the Linux wheels, audited and tested, in build/wheels/dist
-#   make fuzz     FUZZ_SECONDS=60 of it for each file format, with clang-19
+#   make fuzz     FUZZ_SECONDS=60 of it for models, checkpoints and configurations, with clang-19
 #   make soak     SOAK_SECONDS=60 of random nets on every kernel and thread count, compared with portable
 #   make lint     the part of it that looks at style and types only
 #   make format   format all C and Python files
@@ -47,7 +47,7 @@ wheels: build/wheels.installed
 	$(IN_VENV) python tools/wheels.py build/wheels
 
 fuzz:
-	tests/fuzz/run.sh $(FUZZ_SECONDS)
+	tests/fuzz/run.sh -max_total_time=$(FUZZ_SECONDS)
 
 soak: build/test.installed
 	cd build && venv/bin/python ../tests/soak.py --seconds $(SOAK_SECONDS)
