@@ -63,6 +63,7 @@ PAGES = {
     "CONTRIBUTING.md": "contributing.md",
     "examples/firmware/README.md": "firmware-example.md",
     "libbinnet/FORMAT.md": "format.md",
+    "SECURITY.md": "security.md",
 }
 
 

@@ -1,4 +1,5 @@
-"""docs/firmware.md has the library's sizes and its report's figures; the reference, all names.
+"""docs/firmware.md has the library's sizes and its report's figures; the reference, all names; the
+promises of docs/reliability.md, tests.
 
 Links of the Markdown pages lead to files, and the commands of the guide work.
 """
@@ -87,6 +88,21 @@ def test_links_lead_to_files(pages):
     for page in found:
         links = re.findall(r"\]\(([^):#]+)[^):]*\)", page.read_text("utf-8"))
         assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_reliability_names_tests_and_files_that_exist():
+    text = (ROOT / "docs" / "reliability.md").read_text("utf-8")
+    programs = {path.name: path for path in (ROOT / "tests").glob("*/*.*")}
+    named = re.findall(r"`(?:tests/\w+/)?(test_\w+\.py)::(\w+)`", text)
+    named += [("test_api.c", name) for name in re.findall(r"`(test_\w+)`", text)]
+    assert len(named) > 40
+    for file, name in named:
+        assert re.search(rf"\b{name}\(", programs[file].read_text("utf-8")), f"{file}::{name}"
+    for path in re.findall(r"`(tests/[\w/.]+)`", text):
+        assert (ROOT / path).exists(), path
+    targets = (ROOT / "Makefile").read_text("utf-8")
+    for target in re.findall(r"`make (\w+)`", text):
+        assert f"\n{target}:" in targets, target
 
 
 def test_commands_of_the_guide(tmp_path):
