@@ -163,6 +163,7 @@ def after(seconds):
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no such timers on this system")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # in a destructor
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_at_random_moments(case, n_jobs):
     """Most come while C computes, on this thread or several."""
