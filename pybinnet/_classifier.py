@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -23,6 +24,8 @@ from pybinnet._rows import Rows
 from pybinnet._shapes import Shape
 from pybinnet._targets import UNIT, Targets, exact_mean
 from pybinnet._validation import demand, unchanged_on_error
+
+_MOST_LETTERS = 1 << 24  # of classes in a file, each counting as the longest
 
 # Of the softmax in predict_proba: near the least log-loss on six data sets, which is at 1 to 4.
 PROBABILITY_SLOPE = 2.0
@@ -609,10 +612,13 @@ class BinaryConnectClassifier(ClassifierMixin, BinaryConnectBase):  # type: igno
         }
 
     def _load_saved(self, values: dict[str, Any]) -> None:
-        dtype, listed = np.dtype(values["dtype"]), values["classes"]
-        # Old versions of numpy have sizes below 0 for long strings.
-        demand(dtype.kind in "biufUO" and 0 <= dtype.itemsize <= 16, "classes")
-        demand(dtype.kind != "O" or all(isinstance(label, str) for label in listed), "classes")
+        name, listed = values["dtype"], values["classes"]
+        # numpy reads far more out of a string than the types that are saved.
+        demand(re.fullmatch(r"str|[<>|][biufO][0-9]{0,2}", name) is not None, "classes")
+        dtype = np.dtype(name)
+        demand(dtype.kind not in "UO" or all(isinstance(label, str) for label in listed), "classes")
+        if dtype.kind == "U":  # each takes as much as the longest
+            demand(len(listed) * max(map(len, listed), default=0) <= _MOST_LETTERS, "classes")
         classes = np.array(listed, dtype=dtype)
         demand(
             classes.tolist() == listed and np.array_equal(np.unique(classes), classes), "classes"

@@ -3,6 +3,7 @@
 import json
 import pickle
 import struct
+import sys
 import time
 import tracemalloc
 
@@ -296,6 +297,107 @@ def test_an_appendix_that_is_no_object_of_json(body, tmp_path):
     (tmp_path / "hostile").write_bytes(with_appendix(FILES["names"][0], body))
     with pytest.raises(ValueError, match=r"hostile cannot be loaded: .* pybinnet did not write"):
         load_model(tmp_path / "hostile")
+
+
+def hostile(name="names", size=0, **changed):
+    """A file with a right length and checksum, whose appendix has other values."""
+    model, values = FILES[name]
+    return appendix.append(model, {**values, **changed}, bytes(size))
+
+
+def written_by_hand(text):
+    return with_appendix(
+        FILES["names"][0], struct.pack("<I", len(text)) + text + b" " * (-len(text) % 4)
+    )
+
+
+TEXT = json.dumps(FILES["names"][1]).encode()
+HOSTILE = {
+    "twice": written_by_hand(TEXT[:-1] + b', "estimator": "os.system"}'),
+    "surrogate": written_by_hand(TEXT.replace(b'"dtype": "str"', b'"dtype": "\\ud800"')),
+    "cut text": written_by_hand(TEXT[:-1]),
+    "two texts": written_by_hand(TEXT + TEXT),
+    "utf-16": written_by_hand(TEXT.decode().encode("utf-16")),
+    "latin-1": written_by_hand(TEXT.replace(b'"a"', b'"\xe9"')),
+    "comment": written_by_hand(b"#!/bin/sh\n" + TEXT),
+    "pickle": written_by_hand(pickle.dumps(classifier())),
+    "longest class": hostile(classes=["a" * 100_000] + [""] * 50_000),
+    "most classes": hostile(classes=[""] * 300_000),
+    "empty edges": hostile("classes", edges=[[]] * 200_000),
+    "most edges": hostile("classes", edges=[list(range(100_000))] * 6),
+    "most layers": hostile(parameters={"layers": [{"Dense": {"units": 1}}] * 30_000, "x": 1}),
+    "digits": hostile(n_features_in=10**4000),
+    "digits of spans": hostile("classes", spans=[10**4000] * 6),
+    "digits of edges": hostile("classes", edges=[[0, 10**4000]] * 6),
+    "spans below": hostile("classes", spans=[-(2**63)] * 6),
+    "spans of truth": hostile("classes", spans=[True] * 6),
+    "code": hostile(estimator="__import__('os').abort"),
+    "code of layers": hostile(parameters={"layers": [{"__import__": {"name": "os"}}]}),
+    "code of methods": hostile(parameters={"fit": "os.abort"}),
+    "self": hostile(parameters={"self": 1}),
+    "class": hostile(parameters={"__class__": "list"}),
+    **{
+        f"dtype {dtype}": hostile(dtype=dtype)
+        for dtype in [
+            "S2147483647",
+            "V2147483647",
+            "U536870911",
+            "(1000000000,)i4",
+            "(65536,65536)f8",
+            "i4,i4",
+            "O,O",
+            "m8[s]",
+            "M8[99999999999s]",
+            "c16",
+            "object_",
+            "__import__('os').abort()",
+            ["O"],
+            [["a", "O"]],
+            [["a", [["b", "O"]]]],
+            {"names": ["a"], "formats": ["O"]},
+            {"names": ["a"], "formats": ["i4"], "offsets": [2**40]},
+            {"names": ["a"], "formats": ["i4"], "itemsize": 2**31 - 1},
+            {"__reduce__": ["os.abort"]},
+            -1,
+            2**70,
+        ]
+    },
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def running():
+    """What Python says of code that is made or run, from a hook, which cannot be taken away."""
+    kinds = ("compile", "exec", "pickle.", "marshal.", "os.", "subprocess.", "socket.", "ctypes.")
+    seen = []
+    sys.addaudithook(lambda event, _: event.startswith(kinds) and seen.append(event))
+    return seen
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_file_is_refused_at_the_cost_of_reading_it(name, running, tmp_path):
+    path = tmp_path / "hostile"
+    path.write_bytes(HOSTILE[name])
+    (tmp_path / "sound").write_bytes(hostile())
+    load_model(tmp_path / "sound")  # what Python imports when it is first used
+    running.clear()
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=r"hostile (has an appendix|cannot be loaded)"):
+        load_model(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**18 + 100 * len(HOSTILE[name])
+    assert running == []
+
+
+def test_names_of_code_are_but_names(running, tmp_path):
+    names = ["__import__('os').abort()", "\ud800", "{0.__class__}"]
+    (tmp_path / "net").write_bytes(hostile(classes=sorted(names)))
+    running.clear()
+    again = load_model(tmp_path / "net")
+    assert again.classes_.tolist() == sorted(names)
+    assert set(again.predict(X).tolist()) <= set(names)
+    assert running == []
 
 
 def nested(depth):
