@@ -46,16 +46,17 @@ def read_header(data: bytes) -> Header:
         raise ValueError("checkpoint_ is damaged: it has no header of its layers")
     words = np.frombuffer(data, "<u4", 4 * n_layers, _START.size).reshape(n_layers, 4)
     layers = tuple(read_layer(*head) for head in words[:, :2].tolist())
-    try:
-        written(layers)
-    except ValueError as error:
-        raise ValueError(f"checkpoint_ is damaged: a layer's {error}") from None
     at = _START.size + _LAYER * n_layers
     scales = tuple(data[at : at + layers[-1].units])
     if len(scales) < layers[-1].units:
         raise ValueError("checkpoint_ is damaged: it ends before the scales of its outputs")
-    image = read_image(shape)
-    return Header(_method(bits), seed, step, batch_size, n_features, layers, image, scales)
+    image, method = read_image(shape), _method(bits)
+    try:
+        written(layers)
+        _engine.portable_net_size(n_features, layers, batch_size, method, image)
+    except ValueError as error:
+        raise ValueError(f"checkpoint_ is damaged: it is of no net ({error})") from None
+    return Header(method, seed, step, batch_size, n_features, layers, image, scales)
 
 
 def _method(bits: int) -> _engine.Method:

@@ -161,7 +161,7 @@ def written(layers: tuple[_engine.Layer, ...]) -> Layers:
             continue
         padding = _PADDINGS[layer.valid]
         found.append(Conv2D(layer.units, layer.kernel_size, padding, layer.stride))
-        if layer.pool > 1:
+        if layer.pool != 1:
             found.append(MaxPool2D(layer.pool))
     return found
 

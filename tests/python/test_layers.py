@@ -654,7 +654,7 @@ def test_damaged_checkpoints():
             with pytest.raises(ValueError):
                 other.fit(X, Y)
     found.checkpoint_ = data[:49] + bytes([200]) + data[50:]
-    with pytest.raises(ValueError, match="damaged: a layer's kernel_size=200 is outside"):
+    with pytest.raises(ValueError, match=r"damaged: it is of no net \(kernel_size=200 is outside"):
         found.fit(X, Y)
 
 
