@@ -222,6 +222,12 @@ class Training:
         self.net.restore(checkpoint)
         unfinished = split_progress(checkpoint, self.net.checkpoint_size)
         if unfinished and unfinished.fingerprint == self.progress.fingerprint:
+            begun = unfinished.first_step + len(unfinished.losses) * self.n_steps
+            if not 0 <= self.net.step - begun <= self.n_steps:
+                raise ValueError(
+                    f"checkpoint_ has an appendix of another net: its epoch began at step {begun}, "
+                    f"and the net is at {self.net.step}"
+                )
             self.progress = unfinished
             return
         if unfinished:

@@ -341,3 +341,22 @@ def test_an_appendix_of_others_changes_nothing(changed):
     with pytest.raises(ValueError, match="checkpoint_ has an appendix of another version"):
         estimator.fit(X, labels(X))
     assert vars(estimator) == before
+
+
+@pytest.mark.parametrize(
+    "changed", [{"first_step": 5}, {"first_step": 2**31}, {"losses": [1.0] * 5}]
+)
+def test_an_appendix_of_another_net_changes_nothing(changed):
+    given = parameters()
+    checkpoint = checkpoints_of(BinaryConnectClassifier(**given), X, labels(X))[2]
+    bare = len(BinaryConnectClassifier(**given).fit(X, labels(X)).checkpoint_)
+    values, blob = appendix.split(checkpoint, bare)
+    estimator = BinaryConnectClassifier(**given, warm_start=True)
+    state = appendix.append(appendix.strip(checkpoint, bare), {**values, **changed}, blob)
+    estimator.checkpoint_ = state
+    before = dict(vars(estimator))
+    with pytest.raises(
+        ValueError, match=r"has an appendix of another net: .* and the net is at \d+"
+    ):
+        estimator.fit(X, labels(X))
+    assert vars(estimator) == before
