@@ -855,6 +855,7 @@ int main(void) {
     test_xnor_refusals();
     test_augmentation();
     test_rest();
-    printf("%s\n", failures ? "FAILED" : "all passed");
+    printf("%s, with the %s kernels\n", failures ? "FAILED" : "all passed",
+           binnet_kernels_name(binnet_kernels_best()));
     return failures != 0;
 }
