@@ -4,6 +4,9 @@
 #   make test     everything that is checked; STRICT=1: a missing tool is an error
 #   make docs     the documentation site, build/docs/index.html; a warning is an error
 #   make wheels   the sdist and the Linux wheels, audited and tested, in build/wheels/dist
+#   make sanitize the C tests under ASan, UBSan, TSan and valgrind; STRICT=1 likewise
+#   make analyze  the C files under strict warnings, gcc -fanalyzer, clang-tidy and cppcheck; STRICT=1 likewise
+#   make coverage lines that tests run: of C, and of Python in the last `make test`; an error below 95 %
 #   make fuzz     FUZZ_SECONDS=60 of it for models, checkpoints and configurations, with clang-19
 #   make soak     SOAK_SECONDS=60 of random nets on every kernel and thread count, compared with portable
 #   make lint     the part of it that looks at style and types only
@@ -36,7 +39,7 @@ test: lint
 	$(IN_VENV) tests/drop_in.sh
 	$(BIN)/python tests/firmware/run.py
 	$(BIN)/python tests/proofs build/meson/libbinnet.a
-	cd build && venv/bin/pytest -n auto -c ../pyproject.toml ../tests/python ../docs/guide pybinnet  # see CONTRIBUTING.md
+	cd build && venv/bin/pytest -n auto -c ../pyproject.toml --cov --cov-config=../pyproject.toml --cov-report= ../tests/python ../docs/guide pybinnet  # see CONTRIBUTING.md
 	$(if $(filter 1,$(STRICT)),tests/oldest.sh)
 
 docs: build/docs.installed
@@ -45,6 +48,15 @@ docs: build/docs.installed
 
 wheels: build/wheels.installed
 	$(IN_VENV) python tools/wheels.py build/wheels
+
+sanitize: build/test.installed
+	$(IN_VENV) tests/sanitize.sh
+
+analyze:
+	tests/analyze.sh
+
+coverage: build/test.installed
+	$(IN_VENV) tests/coverage.sh
 
 fuzz:
 	tests/fuzz/run.sh -max_total_time=$(FUZZ_SECONDS)
@@ -88,4 +100,4 @@ build/docs.installed: $(BIN)/python $(SOURCES)
 	$(BIN)/pip install '.[docs]'
 	touch $@
 
-.PHONY: demo test docs wheels fuzz soak lint format clean
+.PHONY: demo test docs wheels sanitize analyze coverage fuzz soak lint format clean
