@@ -104,9 +104,11 @@ def split_progress(data: bytes, checkpoint_size: int) -> Progress | None:
         progress = Progress(**values, best_checkpoint=checkpoint, best_model=model)
         whole = (progress.first_step, progress.loss_sum, progress.best_epoch, *sizes)
         curves = (progress.losses, progress.scores, progress.validation_losses)
-        demand(all(isinstance(n, int) and n >= 0 for n in whole), "numbers")
+        demand(all(type(n) is int and n >= 0 for n in whole) and len(sizes) == 2, "numbers")
+        demand(all(isinstance(curve, list) for curve in curves), "curves")
         demand(all(isinstance(value, float) for curve in curves for value in curve), "curves")
         demand(progress.best_epoch <= len(progress.scores) <= len(progress.losses), "curves")
+        demand(len(progress.scores) == len(progress.validation_losses), "curves")
         demand(sum(sizes) <= len(rest), "best network")
     except (KeyError, TypeError, IndexError, ValueError):
         raise ValueError("checkpoint_ has an appendix of another version of pybinnet") from None

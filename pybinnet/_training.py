@@ -23,6 +23,7 @@ from pybinnet._parameters import CHOICES, engine_method, n_epochs, rate_exponent
 from pybinnet._rows import Rows
 from pybinnet._shapes import Shape
 from pybinnet._targets import Targets, mean_loss, spreads_of
+from pybinnet._validation import demand
 
 CALIBRATION_ROWS = 8192  # training rows that measure the statistics before each deployment
 
@@ -203,6 +204,7 @@ class Training:
         self.held_out = held_out
         self.n_steps = -(-len(rows) // configuration.batch_size)  # of an epoch
         self.net = configuration.net(features.shape[1], params.n_jobs)
+        self.sizes = features.shape[1], configuration.layers[-1].units
         self.n_epochs = n_epochs(params, self.n_steps)
         self.rates = rate_exponents(params)
         self.augmentation = augmentation(params, configuration.input_shape)
@@ -228,6 +230,9 @@ class Training:
                     f"checkpoint_ has an appendix of another net: its epoch began at step {begun}, "
                     f"and the net is at {self.net.step}"
                 )
+            if unfinished.best_epoch:
+                self._check_best(unfinished)
+                self.net.restore(checkpoint)
             self.progress = unfinished
             return
         if unfinished:
@@ -237,6 +242,17 @@ class Training:
                 stacklevel=5,
             )
         self.progress.first_step = self.net.step
+
+    def _check_best(self, progress: Progress) -> None:
+        """Raise a ValueError if the best network of a fit is not of this net, which it restores."""
+        model = progress.best_model
+        try:
+            self.net.restore(progress.best_checkpoint)
+            demand(_engine.model_sizes(model) == (len(model), *self.sizes), "sizes")
+        except ValueError as error:
+            raise ValueError(
+                f"checkpoint_ has an appendix of another net: of the best one, {error}"
+            ) from None
 
     def run(self) -> None:
         """Train; set `progress`, `checkpoint` and `model`."""

@@ -1,5 +1,6 @@
 """Fits that were killed, or go on from checkpoint_, end in the bytes of one that was not."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -11,6 +12,9 @@ import golden_data
 import numpy as np
 import pytest
 from golden_data import images, labels, numbers
+from hypothesis import given as drawn
+from hypothesis import settings
+from hypothesis import strategies as st
 
 from pybinnet import BinaryConnectClassifier, BinaryConnectRegressor, SaveCheckpoint, _engine
 from pybinnet import _appendix as appendix
@@ -343,20 +347,68 @@ def test_an_appendix_of_others_changes_nothing(changed):
     assert vars(estimator) == before
 
 
-@pytest.mark.parametrize(
-    "changed", [{"first_step": 5}, {"first_step": 2**31}, {"losses": [1.0] * 5}]
+progress_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.integers(-2, 40) | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=8,
 )
-def test_an_appendix_of_another_net_changes_nothing(changed):
-    given = parameters()
+
+
+@pytest.fixture(scope="module")
+def underway():
+    """A fit that has not ended: its parameters, its checkpoint without appendix, the appendix."""
+    given = parameters(early_stopping=True)
     checkpoint = checkpoints_of(BinaryConnectClassifier(**given), X, labels(X))[2]
     bare = len(BinaryConnectClassifier(**given).fit(X, labels(X)).checkpoint_)
-    values, blob = appendix.split(checkpoint, bare)
+    return given, appendix.strip(checkpoint, bare), *appendix.split(checkpoint, bare)
+
+
+OTHER_MODEL = BinaryConnectClassifier(**parameters()).fit(X[:, :5], labels(X)).model_
+
+
+@pytest.mark.parametrize(
+    ("changed", "best_model"),
+    [
+        ({"first_step": 5}, b""),
+        ({"first_step": 2**31}, b""),
+        ({"losses": [1.0] * 5}, b""),
+        ({"blobs": [0, 0]}, b""),
+        ({}, bytes(100)),
+        ({}, OTHER_MODEL),
+    ],
+    ids=range(6),
+)
+def test_an_appendix_of_another_net_changes_nothing(underway, changed, best_model):
+    given, bare, values, blob = underway
+    if best_model:
+        size = values["blobs"][0]
+        changed, blob = {"blobs": [size, len(best_model)]}, blob[:size] + best_model
     estimator = BinaryConnectClassifier(**given, warm_start=True)
-    state = appendix.append(appendix.strip(checkpoint, bare), {**values, **changed}, blob)
-    estimator.checkpoint_ = state
+    estimator.checkpoint_ = appendix.append(bare, {**values, **changed}, blob)
     before = dict(vars(estimator))
-    with pytest.raises(
-        ValueError, match=r"has an appendix of another net: .* and the net is at \d+"
-    ):
+    with pytest.raises(ValueError, match=r"has an appendix of another net: (its|of the best one)"):
         estimator.fit(X, labels(X))
     assert vars(estimator) == before
+
+
+@settings(max_examples=150)
+@drawn(st.data())
+def test_any_edit_of_an_appendix_is_refused_or_works(underway, data):
+    given, bare, values, blob = underway
+    values = json.loads(json.dumps(values))
+    for key in data.draw(st.lists(st.sampled_from(sorted(values)), min_size=1, max_size=2)):
+        old = values[key]
+        if isinstance(old, list) and old and data.draw(st.booleans()):
+            old[data.draw(st.integers(0, len(old) - 1))] = data.draw(progress_values)
+        else:
+            values[key] = data.draw(progress_values)
+    estimator = BinaryConnectClassifier(**given, warm_start=True)
+    estimator.checkpoint_ = appendix.append(bare, values, blob)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of other rows, which another fingerprint means
+        try:
+            estimator.fit(X, labels(X))
+        except ValueError as error:
+            assert "checkpoint_ has an appendix of another" in str(error)
+            return
+    assert set(estimator.predict(X).tolist()) <= {0, 1, 2}
