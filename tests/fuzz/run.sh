@@ -1,8 +1,8 @@
 #!/bin/bash
 # Fuzzes the opener of models, the reader of checkpoints and the planner of nets, this one with 32-bit
 # sizes too, as many at a time as there are cores. What is new stays in build/fuzz/found and becomes
-# part of the corpus only by keep.sh. A finding ends the target, is kept in build/fuzz/TARGET-crash-*,
-# and fails. Usage: run.sh WHEN-TO-STOP, an option of libFuzzer:
+# part of the corpus only by keep.sh. A finding ends the target, is kept in build/fuzz/TARGET-crash-HASH
+# or the like, and fails. Usage: run.sh WHEN-TO-STOP, an option of libFuzzer:
 #   tests/fuzz/run.sh -max_total_time=120     two minutes each, as CI does
 #   tests/fuzz/run.sh -runs=10000000          the long run
 set -euo pipefail
@@ -20,7 +20,6 @@ if ! command -v clang-19 >/dev/null; then
     exit "${STRICT:-0}"
 fi
 mkdir -p $out/{seeds,found}/{model,checkpoint,config} $out/found/config-32 $out/lib
-rm -f $out/*-crash-*
 "${compiler[@]}" tests/fuzz/seeds.c "${sources[@]}" -o $out/make_seeds
 $out/make_seeds $out/seeds
 (cd $out/lib && "${compiler[@]}" "${sanitize[@]/fuzzer/fuzzer-no-link}" -c "${sources[@]/#/$root/}")
@@ -39,10 +38,10 @@ fi
 
 fuzz() {
     local files=${1%-32}
-    if ! $out/fuzz_$1 "$stop" -max_len=1280 -print_final_stats=1 -artifact_prefix=$out/$1- \
+    if ! $out/fuzz_$1 "$stop" -max_len=1280 -timeout=60 -artifact_prefix=$out/$1- \
         $out/found/$1 tests/fuzz/corpus/$files $out/seeds/$files >$out/$1.log 2>&1; then
-        tail -n 50 $out/$1.log
-        echo "$1: a finding: put $out/$1-crash-* into tests/fuzz/corpus/$files, under a name"
+        cat $out/$1.log
+        echo "$1: a finding: put the file named above into tests/fuzz/corpus/$files, under a name"
         return 1
     fi
     echo "$1: $(grep DONE $out/$1.log)"
