@@ -24,6 +24,7 @@ from pybinnet import (
     load_model,
     save_model,
 )
+from pybinnet import _appendix as appendix
 from pybinnet.__main__ import main
 
 COMMAND = [sys.executable, "-m", "pybinnet"]
@@ -489,3 +490,15 @@ def test_exports_that_are_refused(call, tmp_path):
     assert not list(tmp_path.glob("net.h")) + list(tmp_path.glob("net.onnx"))
     assert call("export", "net.joblib", "net.h", "--checkpoint") == (0, "", "")
     assert "net_checkpoint" in (tmp_path / "net.h").read_text()
+
+
+@pytest.mark.parametrize(
+    "arguments", ["info {}", "info {} --json", "predict {} {}", "export {} a.h"]
+)
+def test_hostile_files(call, arguments, tmp_path):
+    clf = small((10 * X_IRIS).round().astype(int), Y_IRIS)
+    for values in ({}, {"estimator": "os.system"}, {"estimator": ["\x1b[2J"]}):
+        (tmp_path / "hostile").write_bytes(appendix.append(clf.model_, values))
+        code, out, err = call(*arguments.format("hostile", "hostile").split())
+        assert (code, out) == (1, "")
+        assert err.startswith(f"{ERROR}hostile has an appendix that") and "Traceback" not in err

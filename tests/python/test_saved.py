@@ -320,6 +320,7 @@ HOSTILE = {
     "utf-16": written_by_hand(TEXT.decode().encode("utf-16")),
     "latin-1": written_by_hand(TEXT.replace(b'"a"', b'"\xe9"')),
     "comment": written_by_hand(b"#!/bin/sh\n" + TEXT),
+    "no model": pickle.dumps(classifier()),
     "pickle": written_by_hand(pickle.dumps(classifier())),
     "longest class": hostile(classes=["a" * 100_000] + [""] * 50_000),
     "most classes": hostile(classes=[""] * 300_000),
