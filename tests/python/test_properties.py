@@ -32,7 +32,7 @@ from pybinnet import (
 )
 from pybinnet import _appendix as appendix
 
-properties = settings(max_examples=60)
+properties = settings(deadline=None, max_examples=60)
 
 
 @contextmanager

@@ -391,7 +391,7 @@ def test_an_appendix_of_another_net_changes_nothing(underway, changed, best_mode
     assert vars(estimator) == before
 
 
-@settings(max_examples=150)
+@settings(deadline=None, max_examples=150)
 @drawn(st.data())
 def test_any_edit_of_an_appendix_is_refused_or_works(underway, data):
     given, bare, values, blob = underway
