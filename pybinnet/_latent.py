@@ -57,7 +57,8 @@ def evaluate_latent(
     Raises
     ------
     ValueError
-        If `classifier` is of targets that do not exclude each other, or has no `checkpoint_`.
+        If `classifier` is of targets that do not exclude each other, or has no `checkpoint_` or one
+        of another number of classes.
     """
     check_is_fitted(classifier)
     if not hasattr(classifier, "classes_") or classifier._multilabel:
@@ -71,6 +72,9 @@ def evaluate_latent(
         classifier._features(X),
         classifier._features(X_train),
     )
+    n_classes = len(classifier.classes_)
+    if scores.shape[1] != n_classes:
+        raise ValueError(f"checkpoint_ is of {scores.shape[1]} classes, classes_ of {n_classes}")
     return float(accuracy_score(y, classifier.classes_[scores.argmax(axis=1)]))
 
 
