@@ -39,7 +39,7 @@ test: lint
 	$(IN_VENV) tests/drop_in.sh
 	$(BIN)/python tests/firmware/run.py
 	$(BIN)/python tests/proofs build/meson/libbinnet.a
-	cd build && venv/bin/pytest -n auto -c ../pyproject.toml --cov --cov-config=../pyproject.toml --cov-report= ../tests/python ../docs/guide pybinnet  # see CONTRIBUTING.md
+	cd build && venv/bin/pytest -n auto -c ../pyproject.toml --cov --cov-config=../pyproject.toml --cov-report= --cov-fail-under=0 ../tests/python ../docs/guide pybinnet  # see CONTRIBUTING.md
 	$(if $(filter 1,$(STRICT)),tests/oldest.sh)
 
 docs: build/docs.installed

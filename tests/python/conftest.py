@@ -31,3 +31,18 @@ def isa(request, monkeypatch):
         pytest.skip(f"LOUD: this processor has no {request.param}")  # its fault, not the suite's
     monkeypatch.setenv("BINNET_ISA", request.param)
     return request.param
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    """Keep coverage out of tests that are marked so, and of the processes that they start."""
+    if not item.get_closest_marker("untraced"):
+        return (yield)
+    trace = sys.gettrace()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+        sys.settrace(None)
+        try:
+            return (yield)
+        finally:
+            sys.settrace(trace)

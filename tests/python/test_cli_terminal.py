@@ -17,6 +17,9 @@ fcntl = pytest.importorskip("fcntl", reason="no terminals of Unix on this system
 pty = pytest.importorskip("pty")
 termios = pytest.importorskip("termios")
 
+# Coverage's lock would stay taken by an interrupt of its own Python code.
+pytestmark = pytest.mark.untraced
+
 COMMAND = [sys.executable, "-m", "pybinnet"]
 
 

@@ -360,6 +360,7 @@ def test_interrupt_leaves_a_usable_model(digits, epoch):
     assert classifier.predict(X_test).shape == (len(X_test),)
 
 
+@pytest.mark.untraced
 def test_interrupt_by_signal():
     program = """if True:
         import numpy as np, os, signal, threading, warnings

@@ -17,6 +17,9 @@ from golden_data import images, labels, numbers
 import pybinnet
 from pybinnet import BinaryConnectClassifier, BinaryConnectRegressor, load_model, save_model
 
+# Coverage's lock would stay taken by an interrupt of its own Python code.
+pytestmark = pytest.mark.untraced
+
 ROUNDS = int(os.environ.get("FAULT_ROUNDS", "30"))
 X = images(120, 5)
 STOPPING = {"early_stopping": True, "n_iter_no_change": 2}

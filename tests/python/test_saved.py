@@ -375,6 +375,7 @@ def running():
     return seen
 
 
+@pytest.mark.untraced  # what coverage notes is no cost of reading it
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_file_is_refused_at_the_cost_of_reading_it(name, running, tmp_path):
     path = tmp_path / "hostile"
