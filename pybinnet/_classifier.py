@@ -25,7 +25,7 @@ from pybinnet._shapes import Shape
 from pybinnet._targets import UNIT, Targets, exact_mean
 from pybinnet._validation import demand, unchanged_on_error
 
-_MOST_LETTERS = 1 << 24  # of classes in a file, each counting as the longest
+_MOST_LETTERS = 1 << 24  # of classes in a file: a file's size says nothing of what they take
 
 # Of the softmax in predict_proba: near the least log-loss on six data sets, which is at 1 to 4.
 PROBABILITY_SLOPE = 2.0
@@ -605,6 +605,11 @@ class BinaryConnectClassifier(ClassifierMixin, BinaryConnectBase):  # type: igno
                 f"classes_ are of type {self.classes_.dtype}, of which a model file has none: fit "
                 "with numbers, Booleans or strings, or keep the estimator by joblib.dump"
             )
+        if kind == "U" and _letters(self.classes_) > _MOST_LETTERS:
+            raise ValueError(
+                f"the {len(self.classes_)} classes_ times the longest are more than the "
+                f"{_MOST_LETTERS} letters that a model file may have: fit with shorter ones"
+            )
         return {
             "classes": self.classes_.tolist(),
             "dtype": "str" if kind == "U" else self.classes_.dtype.str,
@@ -617,8 +622,7 @@ class BinaryConnectClassifier(ClassifierMixin, BinaryConnectBase):  # type: igno
         demand(re.fullmatch(r"str|[<>|][biufO][0-9]{0,2}", name) is not None, "classes")
         dtype = np.dtype(name)
         demand(dtype.kind not in "UO" or all(isinstance(label, str) for label in listed), "classes")
-        if dtype.kind == "U":  # each takes as much as the longest
-            demand(len(listed) * max(map(len, listed), default=0) <= _MOST_LETTERS, "classes")
+        demand(dtype.kind != "U" or _letters(listed) <= _MOST_LETTERS, "classes")
         classes = np.array(listed, dtype=dtype)
         demand(
             classes.tolist() == listed and np.array_equal(np.unique(classes), classes), "classes"
@@ -629,6 +633,11 @@ class BinaryConnectClassifier(ClassifierMixin, BinaryConnectBase):  # type: igno
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags
+
+
+def _letters(classes: Any) -> int:
+    """What an array of strings takes: each as much as the longest."""
+    return len(classes) * max(map(len, classes), default=0)
 
 
 def _kind(y: Any) -> str:

@@ -68,4 +68,9 @@ def _shown(value: Any) -> str:
     if not isinstance(value, list):
         return str(value)
     more = f" and {len(value) - _SHOWN} more" if len(value) > _SHOWN else ""
-    return ", ".join(map(str, value[:_SHOWN])) + more
+    return _printable(", ".join(map(str, value[:_SHOWN]))) + more
+
+
+def _printable(names: str) -> str:
+    """Names of a file, from which no sequence may come that a terminal obeys."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in names)

@@ -45,6 +45,8 @@ def save_model(estimator: BinaryConnectBase, path: str | os.PathLike[str]) -> No
     ------
     TypeError
         If `estimator` is of another type, or its classes are neither numbers, Booleans nor strings.
+    ValueError
+        If the classes are too long for a file, 2^24 letters were each as long as the longest.
     sklearn.exceptions.NotFittedError
         If it is not fitted.
     OSError

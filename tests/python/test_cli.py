@@ -104,6 +104,14 @@ def test_info(run):
     assert json.loads(out) == {"version": _engine.version(), **cpu_info()}
 
 
+def test_info_of_names_that_a_terminal_would_obey(run, tmp_path):
+    X = np.arange(20).reshape(10, 2)
+    y = np.array(["é", "\x1b[2J"])[np.arange(10) % 2]
+    save_model(BinaryConnectClassifier((4,), max_iter=1).fit(X, y), tmp_path / "net")
+    _, out, _ = run("info", "net")
+    assert "classes          \\x1b[2J, é\n" in out
+
+
 def test_info_of_a_model(run, tmp_path):
     rows = [[i, i % 5, i % 3, "xy"[i % 2]] for i in range(40)]
     write(tmp_path / "rows.csv", ["", "a", "b", "c"], rows)

@@ -498,7 +498,10 @@ def test_what_cannot_be_saved(tmp_path):
     path.write_bytes(b"of before")
     dates = classifier(X, Y)
     dates.classes_ = np.array(["2020-01-01", "2020-01-02", "2020-01-03"], dtype="M8[D]")
+    long = classifier(X, Y)
+    long.classes_ = np.array(["a", "b" * 2**23, "c"])
     for estimator, error, message in [
+        (long, ValueError, "the 3 classes_ times the longest are more than the 16777216 letters"),
         (None, TypeError, "save_model takes a fitted .*, got NoneType; of a search give"),
         (BinaryConnectClassifier, TypeError, "got ABCMeta|got type"),
         (BinaryConnectClassifier(), NotFittedError, "not fitted yet"),
