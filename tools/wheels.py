@@ -215,7 +215,7 @@ def test_emulated(wheel, source, folder):
     command += ["--only-binary", ":all:", "--python-version", python.name.removeprefix("python")]
     for minor in (17, 27, 28):
         command += ["--platform", f"manylinux_2_{minor}_aarch64"]
-    run(*command, wheel, "pytest")
+    run(*command, wheel, "pytest", "hypothesis")
     emulated = ["qemu-aarch64", "-L", root, python]
     environment = {**os.environ, "PYTHONPATH": str(packages)}
     return summary(run(*emulated, *pytest(source, EMULATED_TESTS), cwd=folder, env=environment))
