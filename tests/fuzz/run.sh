@@ -22,6 +22,9 @@ fi
 mkdir -p $out/{seeds,found}/{model,checkpoint,config} $out/found/config-32 $out/lib
 "${compiler[@]}" tests/fuzz/seeds.c "${sources[@]}" -o $out/make_seeds
 $out/make_seeds $out/seeds
+for target in model checkpoint; do
+    find tests/vectors/files -name "$target-*" -size -1281c -exec cp -t $out/seeds/$target {} +
+done
 (cd $out/lib && "${compiler[@]}" "${sanitize[@]/fuzzer/fuzzer-no-link}" -c "${sources[@]/#/$root/}")
 for target in "${targets[@]}"; do
     "${compiler[@]}" "${sanitize[@]}" tests/fuzz/fuzz_$target.c $out/lib/*.o \
