@@ -7,6 +7,7 @@ from __future__ import annotations
 import warnings
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -263,18 +264,18 @@ class Training:
                 "more; give fewer, or a larger batch_size"
             )
         done = self.progress
-        bar = tqdm(
-            total=self.n_epochs,
-            initial=len(done.losses),
-            unit="epoch",
-            disable=not self.params.verbose,
+        bar = (
+            None  # else tqdm takes locks, which other threads wait for if an interrupt leaves them
         )
+        if self.params.verbose:
+            bar = tqdm(total=self.n_epochs, initial=len(done.losses), unit="epoch")
         try:
-            with bar:
+            with nullcontext() if bar is None else bar:
                 while not self._has_ended():
                     info = self._epoch_with_validation()
-                    bar.set_postfix(_shown(info), refresh=False)
-                    bar.update()
+                    if bar is not None:
+                        bar.set_postfix(_shown(info), refresh=False)
+                        bar.update()
                     answers = [_is_true(callback(info)) for callback in self.params.callbacks or ()]
                     if any(answers):
                         break

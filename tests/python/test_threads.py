@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
+from tqdm.auto import tqdm
 
 from pybinnet import BinaryConnectClassifier, _engine, pack_bits, xnor_matmul
 
@@ -48,6 +49,15 @@ def test_fit_at_once(digits):
     assert [c.checkpoint_ for c in together] == [c.checkpoint_ for c in alone]
     assert [c.model_ for c in together] == [c.model_ for c in alone]
     assert len({c.model_ for c in alone}) == N_THREADS  # else a mix-up would go unnoticed
+
+
+def test_fit_while_the_lock_of_bars_is_taken(digits):
+    """As an interrupt within tqdm leaves it to the thread that was interrupted."""
+    thread = threading.Thread(target=fitted, args=[digits, 0], daemon=True)
+    with tqdm.get_lock():
+        thread.start()
+        thread.join(60)
+        assert not thread.is_alive()
 
 
 def test_predict_at_once(digits):
