@@ -264,9 +264,8 @@ class Training:
                 "more; give fewer, or a larger batch_size"
             )
         done = self.progress
-        bar = (
-            None  # else tqdm takes locks, which other threads wait for if an interrupt leaves them
-        )
+        # A disabled bar takes locks too: an interrupt can leave them taken, and other threads wait.
+        bar = None
         if self.params.verbose:
             bar = tqdm(total=self.n_epochs, initial=len(done.losses), unit="epoch")
         try:

@@ -111,7 +111,8 @@ def make_sdist(dist):
     }
     if (ROOT / ".git").exists():
         tracked = set(run("git", "ls-files").splitlines())
-        kept_out = {name for name in tracked if name.startswith(".") and name != ".clang-format"}
+        settings = {".clang-format", ".clang-tidy"}
+        kept_out = {name for name in tracked if name.startswith(".")} - settings
         if packed != tracked - kept_out:
             unlike = sorted(packed ^ (tracked - kept_out))
             raise Failure(f"{sdist.name} and git ls-files differ, see MANIFEST.in: {unlike}")

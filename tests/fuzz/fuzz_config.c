@@ -163,22 +163,22 @@ static void require_same(bytes a, bytes b) {
     free(a.at), free(b.at);
 }
 
-static bytes checkpoint_of(const binnet_net *net) {
-    bytes b = {NULL, binnet_checkpoint_size(net)};
-    b.at = take_bytes(b.n);
-    REQUIRE(binnet_checkpoint_write(net, b.at, b.n - 1) == BINNET_ERR_BUFFER_SIZE);
+typedef binnet_status (*writer)(const binnet_net *, void *, size_t);
+
+static bytes written(const binnet_net *net, size_t n_bytes, writer write) {
+    const bytes b = {take_bytes(n_bytes), n_bytes};
+    REQUIRE(write(net, b.at, b.n - 1) == BINNET_ERR_BUFFER_SIZE);
     REQUIRE(b.at[0] == 0x5a && b.at[b.n - 1] == 0x5a);
-    REQUIRE(binnet_checkpoint_write(net, b.at, b.n) == BINNET_OK);
+    REQUIRE(write(net, b.at, b.n) == BINNET_OK);
     return b;
 }
 
+static bytes checkpoint_of(const binnet_net *net) {
+    return written(net, binnet_checkpoint_size(net), binnet_checkpoint_write);
+}
+
 static bytes model_of(const binnet_net *net) {
-    bytes b = {NULL, binnet_model_size(net)};
-    b.at = take_bytes(b.n);
-    REQUIRE(binnet_model_write(net, b.at, b.n - 1) == BINNET_ERR_BUFFER_SIZE);
-    REQUIRE(b.at[0] == 0x5a && b.at[b.n - 1] == 0x5a);
-    REQUIRE(binnet_model_write(net, b.at, b.n) == BINNET_OK);
-    return b;
+    return written(net, binnet_model_size(net), binnet_model_write);
 }
 
 static bytes scores_of(bytes file, const binnet_kernels *kernels, const rows *r, uint32_t at_once) {
