@@ -123,10 +123,10 @@ MNIST = [
 ]
 
 
-def _image_rows(name, papers, **settings):
-    """A row of each method; `papers` has the figures of each."""
+def _image_rows(name, papers, binary, **settings):
+    """A row of each method; `papers` has the figures of each, `binary` the default method's."""
     methods = [
-        (name, {"first": 6}),
+        (name, binary),
         (f"{name}, binary stochastic", {"method": Method(stochastic=True), "first": 6}),
         (
             f"{name}, ternary stochastic",
@@ -159,15 +159,16 @@ SVHN_PAPERS = [
     ((2.42, "FM, quantized backprop"),),
     ((2.53, "BNN, shift-based"), (2.80, "BNN")),
 ]
+PLAIN = {"first": 6}
+FORGETFUL = {"first": 5, "method": Method(decay=7)}  # at first, weights are of the last 2**12 steps
 VARIED = {"flip": True, "crop": 4}
-MNIST += _image_rows("mnist-cnn", 4 * [()], net=nets.MNIST_CNN, epochs=15, crop=2)
+SMALL = {"net": nets.CIFAR10_SMALL, "epochs": 84}
+MNIST += _image_rows("mnist-cnn", 4 * [()], PLAIN, net=nets.MNIST_CNN, epochs=15, crop=2)
 CIFAR10 = [
-    *_image_rows("cifar10", CIFAR10_PAPERS, net=nets.CIFAR10, epochs=40, **VARIED),
-    *_image_rows(
-        "cifar10-small", _of_wider(CIFAR10_PAPERS), net=nets.CIFAR10_SMALL, epochs=36, **VARIED
-    ),
+    *_image_rows("cifar10", CIFAR10_PAPERS, FORGETFUL, net=nets.CIFAR10, epochs=40, **VARIED),
+    *_image_rows("cifar10-small", _of_wider(CIFAR10_PAPERS), FORGETFUL, **SMALL, **VARIED),
 ]
-SVHN = _image_rows("svhn", SVHN_PAPERS, net=nets.SVHN, epochs=20, crop=2)
+SVHN = _image_rows("svhn", SVHN_PAPERS, PLAIN, net=nets.SVHN, epochs=20, crop=2)
 
 MNIST_PAPERS_ONLY = [
     ("full precision, no regularizer", ((1.30, "BC"), (1.33, "FM"))),

@@ -1002,7 +1002,8 @@ binnet_loss binnet_loss_of_targets; /* of int8: [n_rows][units] */
 /* The rule of a step given the exponent of the previous gradient and of a full step: 15 for
  * weights. */
 binnet_rule binnet_sgd_rule(int32_t exponent, uint32_t rate_exponent, int32_t full_step);
-/* The rule of AdaMax for gradients of a unit; shift is 0 for weights, 1 for biases. */
+/* The rule of AdaMax for gradients of a unit; shift is 0 for weights, more for
+ * biases. */
 binnet_momentum_rule binnet_adamax_rule(const binnet_net *net, int32_t unit, uint32_t rate_exponent,
                                         int32_t shift);
 /* Gradients of biases are divided by 2 so often, where a sum of so many rows needs it. */

@@ -25,10 +25,13 @@ binnet_momentum_rule binnet_adamax_rule(const binnet_net *net, int32_t unit, uin
 void binnet_update_biases(const binnet_net *net, binnet_layer_state *layer, uint32_t n_rows,
                           uint32_t rate_exponent) {
     const int32_t unit = net->error_unit + binnet_bias_halvings(n_rows);
+    /* Those of filters at a sixteenth of the rate: they would walk at random over all their range,
+     * as each is near the largest of its layer's few gradients. */
+    const int32_t slower = layer->image ? 4 : 0;
     const binnet_update update = {
         /* A full step is 2^14 / 256 = 64 activation units at rate 1: twice the rate, in sigmas. */
-        .rule = binnet_sgd_rule(layer->bias_exponent, rate_exponent, 14),
-        .momentum_rule = binnet_adamax_rule(net, unit, rate_exponent, 1),
+        .rule = binnet_sgd_rule(layer->bias_exponent, rate_exponent, 14 - slower),
+        .momentum_rule = binnet_adamax_rule(net, unit, rate_exponent, 1 + slower),
         .limit = 24576, /* 3 standard deviations */
         .n_rows = 1,
         .n_columns = layer->units,

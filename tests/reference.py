@@ -420,6 +420,11 @@ def bias_correction(step):
     return 3 if step < 1 else 2 if step < 3 else 1 if step < 9 else 0
 
 
+def slower(layer):
+    """Section 12: the rate of biases, in halvings."""
+    return 4 if layer.images else 0
+
+
 def momentum_step(m, k, r):
     bounded(shift(m, k - 8), 1 << 26)
     return stochastic(m, k, r)
@@ -706,7 +711,8 @@ class ReferenceNet:
             layer.W = clamp(layer.W - change, -32767, 32767)
         if layer.e_beta >= 0:
             r = self._random(UPDATE_BETA, index, 1, len(d_beta))[0]
-            change = clipped_step(d_beta, layer.e_beta, layer.e_beta + h - 14, r)
+            k = layer.e_beta + h - 14 + slower(layer)
+            change = clipped_step(d_beta, layer.e_beta, k, r)
             layer.beta = clamp(layer.beta - change, -24576, 24576)
         layer.e_W = exponent(G, layer.e_W)
         layer.e_beta = exponent(d_beta, layer.e_beta)
@@ -721,7 +727,7 @@ class ReferenceNet:
         v, layer.v_beta = layer.v_beta, log_scale(layer.v_beta, d_beta, u_beta)
         layer.m_beta = momentum(layer.m_beta, v, layer.v_beta, d_beta, u_beta)
         r = self._random(UPDATE_BETA, index, 1, len(d_beta))[0]
-        change = momentum_step(layer.m_beta, h - c + 1, r)
+        change = momentum_step(layer.m_beta, h - c + 1 + slower(layer), r)
         layer.beta = clamp(layer.beta - change, -24576, 24576)
 
     def calibrate(self, x):
