@@ -331,7 +331,8 @@ binnet_status binnet_checkpoint_read(binnet_net *net, const void *bytes, size_t 
  * batch_size. Call it with one or more batches of training rows after the last training step:
  * statistics are averaged over the batches since then. At most 65535 batches. A batch must be a
  * sample of all rows: shuffled, for instance by binnet_row_order of epoch UINT32_MAX, which no
- * training comes to. */
+ * training comes to; and where binnet_augment varied the rows of training, varied by it too, in step
+ * UINT32_MAX. */
 binnet_status binnet_net_calibrate(binnet_net *net, const uint8_t *x, uint32_t n_rows);
 
 /* Bytes of the model that binnet_model_write makes of this net. */

@@ -21,7 +21,14 @@ from pybinnet import _engine, _shapes
 from pybinnet._callbacks import EpochInfo
 from pybinnet._checkpoint import read_header
 from pybinnet._features import PiecewiseLinearEncoder, pixel_encoder
-from pybinnet._images import asked_shape, check_augmentation, flattened, found_shape, refuse_images
+from pybinnet._images import (
+    asked_shape,
+    augmentation,
+    check_augmentation,
+    flattened,
+    found_shape,
+    refuse_images,
+)
 from pybinnet._latent import read_latent
 from pybinnet._layers import Layers, check_shapes, has_convolutions
 from pybinnet._model_file import read_model
@@ -35,7 +42,7 @@ from pybinnet._rows import Rows, order_rows, row_hashes
 from pybinnet._shapes import Shape
 from pybinnet._stream import Stream, train_once
 from pybinnet._targets import Targets, spreads
-from pybinnet._training import Configuration, HeldOut, Training
+from pybinnet._training import CALIBRATION_ROWS, Configuration, HeldOut, Training, as_trained
 from pybinnet._validation import is_auto, numbers, unchanged_on_error
 
 ENCODED_ROWS = 100_000  # that the encoder is fitted on
@@ -395,8 +402,10 @@ class BinaryConnectBase(BaseEstimator):  # type: ignore[misc]
             net.restore(self.checkpoint_)
         seed = self._configuration.seed
         order = rows.epoch(seed, self.n_iter_, self.shuffle)
-        loss = train_once(self, self._configuration, net, features, targets, order)
-        stream = self._stream.remember(features[rows.epoch(seed, self.n_iter_)])
+        how = augmentation(self, self.input_shape_)
+        loss = train_once(self, self._configuration, net, features, targets, order, how)
+        recent = features[rows.epoch(seed, self.n_iter_)[-CALIBRATION_ROWS:]]
+        stream = self._stream.remember(as_trained(recent, how, seed))
         model = score = validation_loss = None
         if held_out is not None:
             stream = stream.hold_out(held_out)

@@ -85,8 +85,9 @@ class BinaryConnectClassifier(ClassifierMixin, BinaryConnectBase):  # type: igno
     weight_decay : float, default=0.0
         Share of the learning rate by which latent weights shrink in each step, so that they forget
         old gradients: "decoupled" ([4]_), a power of two to which this is rounded, 2**-15 to 0.5;
-        0 for none. For small networks with convolutions and few epochs 2**-4 is worth several
-        points; in large ones it has kept the loss from falling. Stochastic weights bear less of it:
+        0 for none. A weight is then the mean of about the last 1 / (learning rate * weight_decay)
+        steps, which must not be few: 2**-4 is worth several points for small networks with
+        convolutions and few epochs, 2**-7 for long training. Stochastic weights bear less of it:
         on scikit-learn's digits 2**-4 takes them from 4 to 13 % wrong, 2**-6 changes nothing.
 
     horizontal_flip : bool, default=False
@@ -95,7 +96,7 @@ class BinaryConnectClassifier(ClassifierMixin, BinaryConnectBase):  # type: igno
 
     random_crop : int, default=0
         By how many pixels, at most, images are moved in each direction, at random in each training
-        step; zeros come in from outside. 0 to 127.
+        step; zeros come in from outside. 0 to 127. Images that are predicted are taken as they are.
 
     batch_size : int or "auto", default="auto"
         The most rows of a training step, 4 to 32768. "auto" takes 64. The rows of an epoch are

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pybinnet import _engine
-from pybinnet._images import augmentation
 from pybinnet._parameters import rate_exponents
 from pybinnet._targets import Targets
 from pybinnet._training import CALIBRATION_ROWS, Configuration, HeldOut, train_steps
@@ -24,17 +23,16 @@ _FULL_RATE_STEPS = 256  # at the initial rate, which then halves whenever the st
 class Stream:
     """What `partial_fit` keeps between calls, beside the checkpoint."""
 
-    recent: NDArray[np.uint8] | None = None  # encoded rows: the statistics are measured on them
+    recent: NDArray[np.uint8] | None = None  # rows as trained: the statistics are measured on them
     held_out: HeldOut | None = None
     best_model: bytes = b""  # on the validation rows
     n_no_change: int = 0  # calls since
 
-    def remember(self, features: NDArray[np.uint8]) -> Stream:
-        """With these rows too, as far as there is room for them."""
-        recent = features[-CALIBRATION_ROWS:]
+    def remember(self, rows: NDArray[np.uint8]) -> Stream:
+        """With these rows too, `CALIBRATION_ROWS` at most, in place of the oldest."""
         if self.recent is not None:
-            recent = np.concatenate([self.recent, recent])[-CALIBRATION_ROWS:]
-        return replace(self, recent=recent)
+            rows = np.concatenate([self.recent, rows])[-CALIBRATION_ROWS:]
+        return replace(self, recent=rows)
 
     def hold_out(self, rows: HeldOut) -> Stream:
         """With these validation rows too, likewise."""
@@ -67,12 +65,12 @@ def train_once(
     features: NDArray[np.uint8],
     targets: Targets,
     order: NDArray[np.intp],
+    how: _engine.Augmentation | None,
 ) -> float:
-    """Train on rows once; return their mean loss."""
+    """Train on rows once, varied so; return their mean loss."""
     first, last = rate_exponents(params)
     steps = range(net.step, net.step - (-len(order) // configuration.batch_size))
     rates = [_rate_exponent(first, last, step) for step in steps]
-    how = augmentation(params, configuration.input_shape)
     return sum(train_steps(net, features, targets, order, rates, how=how)) / (1024 * len(order))
 
 

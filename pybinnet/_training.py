@@ -27,6 +27,7 @@ from pybinnet._targets import Targets, mean_loss, spreads_of
 from pybinnet._validation import demand
 
 CALIBRATION_ROWS = 8192  # training rows that measure the statistics before each deployment
+_NO_STEP = 2**32 - 1  # a step and an epoch that no training comes to: for their random bytes
 
 
 @dataclass(frozen=True)
@@ -172,6 +173,16 @@ def train_steps(
         if how is not None:
             x = _engine.augment(how, net.seed, net.step, x)
         yield step(x, targets[batch], rates[i])
+
+
+def as_trained(
+    features: NDArray[np.uint8], how: _engine.Augmentation | None, seed: int
+) -> NDArray[np.uint8]:
+    """Return rows varied like those of training, for which the weights are.
+
+    Statistics of other rows would not fit these weights.
+    """
+    return features if how is None else _engine.augment(how, seed, _NO_STEP, features)
 
 
 class Training:
@@ -363,8 +374,8 @@ class Training:
     def calibration_rows(self) -> NDArray[np.uint8]:
         """Return the training rows that measure the normalisation statistics."""
         # Random rows: batches of rows that stand together, of one class maybe, vary too little.
-        rows = self.rows.epoch(self.seed, 2**32 - 1)[:CALIBRATION_ROWS]
-        return self.features[rows]
+        rows = self.rows.epoch(self.seed, _NO_STEP)[:CALIBRATION_ROWS]
+        return as_trained(self.features[rows], self.augmentation, self.seed)
 
 
 def _is_true(answer: Any) -> bool:

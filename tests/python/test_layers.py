@@ -38,6 +38,7 @@ from pybinnet._model_file import Thresholds, read_model
 from pybinnet._saved import _values
 
 N, SHAPE = 120, (6, 5, 2)
+NO_STEP = 2**32 - 1
 X = golden_data.images(N, math.prod(SHAPE)).reshape(N, *SHAPE)
 Y = (X[:, :, :2].mean(axis=(1, 2, 3)) > X[:, :, 3:].mean(axis=(1, 2, 3))).astype(int)
 NUMBERS = X[:, 1:4].mean(axis=(1, 2, 3))
@@ -685,9 +686,9 @@ def test_augmentation_is_the_same_everywhere(isa, varied):
     assert one.checkpoint_ != classifier(**varied, random_state=1).fit(X, Y).checkpoint_
 
 
-def test_only_training_steps_are_varied(monkeypatch):
-    """By the net's seed and step; not the rows of calibration and validation."""
-    seen, varied, calibrated = [], [], []
+def test_rows_of_training_and_calibration_are_varied(monkeypatch):
+    """By the net's seed and step; calibration, which has a step of its own, as well."""
+    seen, varied = [], []
     augment, step, calibrate = _engine.augment, _engine.Net.train_step, _engine.Net.calibrate
 
     def watched(how, seed, at, x):
@@ -700,21 +701,26 @@ def test_only_training_steps_are_varied(monkeypatch):
         assert net.step == seen[-1][2]
         return step(net, x, labels, rate)
 
+    def measure(net, x):
+        assert seen[-1][2] == NO_STEP
+        assert sorted(map(bytes, x)) == sorted(map(bytes, varied[-1]))
+        return calibrate(net, x)
+
     monkeypatch.setattr(_engine, "augment", watched)
     monkeypatch.setattr(_engine.Net, "train_step", train_step)
-    monkeypatch.setattr(
-        _engine.Net, "calibrate", lambda net, x: (calibrated.append(x), calibrate(net, x))[1]
-    )
+    monkeypatch.setattr(_engine.Net, "calibrate", measure)
     found = classifier(random_crop=2, early_stopping=True, warm_start=True).fit(X, Y)
-    n_steps = len(seen)
     how = _engine.Augmentation(*SHAPE, False, 2)
     seed = int(np.random.RandomState(0).randint(np.iinfo(np.int32).max))
-    assert seen == [(how, seed, at) for at in range(n_steps)]
-    rows = {row.tobytes() for row in X}
-    assert all(row.tobytes() in rows for x in calibrated for row in x)
+    steps = [at for *_, at in seen if at != NO_STEP]
+    assert steps == list(range(len(steps)))
+    assert len(seen) > len(steps)
     net_step = read_header(found.checkpoint_).step
-    found.partial_fit(X, Y)
-    assert seen[n_steps] == (how, seed, net_step)
+    n_seen = len(seen)
+    found.set_params(early_stopping=False).partial_fit(X, Y)
+    assert seen[n_seen] == (how, seed, net_step)
+    assert found.model_
+    assert {(how, seed)} == {one[:2] for one in seen}
 
 
 @pytest.mark.parametrize("varied", VARIED)
