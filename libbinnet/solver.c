@@ -27,7 +27,7 @@ void binnet_update_biases(const binnet_net *net, binnet_layer_state *layer, uint
     const int32_t unit = net->error_unit + binnet_bias_halvings(n_rows);
     /* Those of filters at a sixteenth of the rate: they would walk at random over all their range,
      * as each is near the largest of its layer's few gradients. */
-    const int32_t slower = layer->image ? 4 : 0;
+    const int32_t slower = BINNET_CONVOLUTIONS && layer->image ? 4 : 0;
     const binnet_update update = {
         /* A full step is 2^14 / 256 = 64 activation units at rate 1: twice the rate, in sigmas. */
         .rule = binnet_sgd_rule(layer->bias_exponent, rate_exponent, 14 - slower),
