@@ -255,7 +255,8 @@ def test_images_that_no_convolution_takes_change_nothing():
 
 def test_models_with_a_bit_of_their_heads_changed_are_read_as_by_the_reference(isa):
     """The core and the reference refuse the same files, and read the others alike."""
-    case = Case(Method(), (6, 4, 2), (Conv2D(3, 3, pool=2), Conv2D(2, 2), 4, 3), 4, 1)
+    # A filter of one pixel has the same shape with either padding, so one bit is free.
+    case = Case(Method(), (6, 4, 2), (Conv2D(3, 3, pool=2), Conv2D(2, 1), 4, 3), 4, 1)
     model, read = expected(case)[2], 0
     for bit in range(8 * 24, 8 * (32 + 4 * 8)):
         changed = bytearray(model[:-4])

@@ -933,7 +933,14 @@ def same_but_for_the_kind(method, convolution, dense):
     assert np.array_equal(scores, expected)
 
 
+@pytest.fixture
+def biases_of_one_rate(monkeypatch):
+    """The one difference that there is: biases of filters are slower."""
+    monkeypatch.setattr(ref, "slower", lambda layer: 0)
+
+
 @ALL_METHODS
+@pytest.mark.usefixtures("biases_of_one_rate")
 def test_a_convolution_of_one_pixel_is_fully_connected(method):
     units, shape = [ref.Conv2D(13, 1), ref.Conv2D(8, 1), 3], (1, 1, 12)
     dense = trained(12, [13, 8, 3], method)
@@ -941,6 +948,7 @@ def test_a_convolution_of_one_pixel_is_fully_connected(method):
 
 
 @ALL_METHODS
+@pytest.mark.usefixtures("biases_of_one_rate")
 @pytest.mark.parametrize("conv", [ref.Conv2D(13, 3, valid=True), ref.Conv2D(13, 3, 5)])
 def test_a_filter_of_the_whole_image_is_fully_connected(method, conv):
     """With the exact gradient: random bits are a pixel's in one, an image's in the other."""
