@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pybinnet import _engine
 from pybinnet._parameters import rate_exponents
 from pybinnet._targets import Targets
-from pybinnet._training import CALIBRATION_ROWS, Configuration, HeldOut, train_steps
+from pybinnet._training import CALIBRATION_ROWS, NO_STEP, Configuration, HeldOut, train_steps
 
 _MOST_HELD = 8192  # validation rows
 _FULL_RATE_STEPS = 256  # at the initial rate, which then halves whenever the steps double
@@ -54,7 +54,7 @@ class Stream:
     def deploy(self, net: _engine.Net, seed: int) -> bytes:
         """Return the deployed model of a net that was trained on the stream."""
         assert self.recent is not None
-        net.calibrate(self.recent[_engine.row_order(seed, 2**32 - 1, len(self.recent))])
+        net.calibrate(self.recent[_engine.row_order(seed, NO_STEP, len(self.recent))])
         return net.model()
 
 

@@ -27,7 +27,7 @@ from pybinnet._targets import Targets, mean_loss, spreads_of
 from pybinnet._validation import demand
 
 CALIBRATION_ROWS = 8192  # training rows that measure the statistics before each deployment
-_NO_STEP = 2**32 - 1  # a step and an epoch that no training comes to: for their random bytes
+NO_STEP = 2**32 - 1  # a step and an epoch that no training comes to: for their random bytes
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ def as_trained(
 
     Statistics of other rows would not fit these weights.
     """
-    return features if how is None else _engine.augment(how, seed, _NO_STEP, features)
+    return features if how is None else _engine.augment(how, seed, NO_STEP, features)
 
 
 class Training:
@@ -374,7 +374,7 @@ class Training:
     def calibration_rows(self) -> NDArray[np.uint8]:
         """Return the training rows that measure the normalisation statistics."""
         # Random rows: batches of rows that stand together, of one class maybe, vary too little.
-        rows = self.rows.epoch(self.seed, _NO_STEP)[:CALIBRATION_ROWS]
+        rows = self.rows.epoch(self.seed, NO_STEP)[:CALIBRATION_ROWS]
         return as_trained(self.features[rows], self.augmentation, self.seed)
 
 

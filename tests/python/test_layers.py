@@ -687,8 +687,8 @@ def test_augmentation_is_the_same_everywhere(isa, varied):
 
 
 def test_rows_of_training_and_calibration_are_varied(monkeypatch):
-    """By the net's seed and step; calibration, which has a step of its own, as well."""
-    seen, varied = [], []
+    """By the net's seed and step, calibration by a step of its own; validation not."""
+    seen, varied, measured = [], [], []
     augment, step, calibrate = _engine.augment, _engine.Net.train_step, _engine.Net.calibrate
 
     def watched(how, seed, at, x):
@@ -704,6 +704,7 @@ def test_rows_of_training_and_calibration_are_varied(monkeypatch):
     def measure(net, x):
         assert seen[-1][2] == NO_STEP
         assert sorted(map(bytes, x)) == sorted(map(bytes, varied[-1]))
+        measured.append(x)
         return calibrate(net, x)
 
     monkeypatch.setattr(_engine, "augment", watched)
@@ -714,12 +715,12 @@ def test_rows_of_training_and_calibration_are_varied(monkeypatch):
     seed = int(np.random.RandomState(0).randint(np.iinfo(np.int32).max))
     steps = [at for *_, at in seen if at != NO_STEP]
     assert steps == list(range(len(steps)))
-    assert len(seen) > len(steps)
+    assert len(measured) == len(seen) - len(steps) > 0
     net_step = read_header(found.checkpoint_).step
     n_seen = len(seen)
-    found.set_params(early_stopping=False).partial_fit(X, Y)
+    found.partial_fit(X, Y)
     assert seen[n_seen] == (how, seed, net_step)
-    assert found.model_
+    assert [at for *_, at in seen].count(NO_STEP) == len(measured)
     assert {(how, seed)} == {one[:2] for one in seen}
 
 
