@@ -178,6 +178,18 @@ typedef struct binnet_augmentation {
 binnet_status binnet_augment(const binnet_augmentation *how, uint64_t seed, uint32_t step,
                              const uint8_t *x, uint32_t n_rows, uint8_t *out);
 
+#define BINNET_CONTRASTS 4 /* features of each number of an image */
+
+/* Writes what is in images rather than how bright they are: of each number of x,
+ * [n_rows][height][width][channels], how much it is above and below the mean of the 3 x 3 pixels
+ * around, then of its channel's mean, in units of an image's spread; `out` is x's shape with
+ * [BINNET_CONTRASTS] behind. Weights of -1 and 1 cannot cancel what is common to all pixels: with
+ * these features convolutions of photographs learn much better. 0 is no contrast, so zeros that
+ * come in from outside are as good as a plain surface. `out` must not overlap `x`. ARGUMENT also: an
+ * image of more than BINNET_MAX_FEATURES numbers. */
+binnet_status binnet_contrasts(uint32_t height, uint32_t width, uint32_t channels, const uint8_t *x,
+                               uint32_t n_rows, uint8_t *out);
+
 /* ---- Training ----------------------------------------------------------------------------- */
 
 #define BINNET_ALIGNMENT 8        /* of arenas and scratch; 64 is faster with SIMD kernels */

@@ -5,6 +5,7 @@
 from pybinnet._bits import PackedBits, pack_bits, xnor_matmul
 from pybinnet._callbacks import EpochInfo, SaveCheckpoint
 from pybinnet._classifier import BinaryConnectClassifier
+from pybinnet._contrast import ContrastEncoder
 from pybinnet._cpu import cpu_info
 from pybinnet._engine import version as _version
 from pybinnet._export import export_c
@@ -19,6 +20,7 @@ from pybinnet._saved import load_model, save_model
 __all__ = [
     "BinaryConnectClassifier",
     "BinaryConnectRegressor",
+    "ContrastEncoder",
     "Conv2D",
     "Dense",
     "EpochInfo",

@@ -240,7 +240,7 @@ class BinaryConnectBase(BaseEstimator):  # type: ignore[misc]
         if reset:
             layers, shape = hidden_layers(self), asked_shape(self)
             if has_convolutions(layers):
-                shape = shape or found_shape(X)
+                shape = shape or found_shape(X, "layers has a Conv2D, which")
                 of_outputs = _engine.Layer(1)
                 exact = not self.quantized_backprop
                 check_shapes((*layers, of_outputs), shape, batch_size(self), exact)

@@ -8,6 +8,7 @@ import os
 import threading
 from dataclasses import astuple, dataclass
 from functools import cache, lru_cache
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ CONV2D = lib.BINNET_CONV2D
 MAX_KERNEL_SIZE = lib.BINNET_MAX_KERNEL_SIZE
 MAX_POOL = lib.BINNET_MAX_POOL
 MAX_CROP = lib.BINNET_MAX_CROP
+CONTRASTS = lib.BINNET_CONTRASTS
 MAX_DECAY = lib.BINNET_MAX_DECAY
 MAX_SIZE = lib.BINNET_MAX_SIZE
 MAX_POSITIONS = lib.BINNET_MAX_POSITIONS
@@ -410,6 +412,17 @@ def augment(how: Augmentation, seed: int, step: int, x: NDArray[np.uint8]) -> ND
         _pointer("uint8_t", out),
     )
     _check(status, f"binnet_augment of {how}")
+    return out
+
+
+def contrasts(x: NDArray[np.uint8], shape: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """Return the contrasts of images, a row each: `CONTRASTS` features of each of their numbers."""
+    x = np.ascontiguousarray(x)
+    if x.shape[1] != prod(shape):
+        raise ValueError(f"rows of {x.shape[1]} numbers are no images of {shape}")
+    out = np.empty((len(x), x.shape[1] * CONTRASTS), dtype=np.uint8)
+    status = lib.binnet_contrasts(*shape, _pointer("uint8_t", x), len(x), _pointer("uint8_t", out))
+    _check(status, f"binnet_contrasts of {shape}")
     return out
 
 

@@ -43,12 +43,12 @@ def asked_shape(params: Any) -> Shape | None:
     return height, width, channels
 
 
-def found_shape(X: Any) -> Shape:
-    """The shape of the images in X; ValueError if one cannot tell."""
+def found_shape(X: Any, who: str) -> Shape:
+    """The shape of the images in X; ValueError if one cannot tell. `who` needs it."""
     found = _shape(X)
     if len(found) not in (3, 4):
         raise ValueError(
-            f"X has shape {found}, and layers has a Conv2D, which needs images: give X of shape "
+            f"X has shape {found}, and {who} needs images: give X of shape "
             "(n_samples, height, width, channels) or (n_samples, height, width), or input_shape"
         )
     height, width, channels = (*found[1:], 1)[:3]

@@ -599,6 +599,23 @@ def augment(x, shape, seed, step, flip, crop):
     return out.reshape(len(out), -1)
 
 
+def contrasts(x, shape):
+    """Section 13: of images x, [B][H·W·C] uint8, the features [B][H·W·C·4] uint8."""
+    H, W, C = shape
+    p = np.asarray(x).reshape(-1, H, W, C).astype(int)
+    beside = np.pad(p, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
+    around = sum(beside[:, i : i + H, j : j + W] for i in range(3) for j in range(3))
+    near, far = 9 * p - around, 16 * p - divide(16 * p.sum(axis=(1, 2), keepdims=True), H * W)
+    out = np.zeros((*p.shape, 4), dtype=np.uint8)
+    for b in range(len(p)):
+        for first, grey_level, v in ((0, 9, near[b]), (2, 16, far[b])):
+            s16 = max(16 * grey_level, divide(20 * np.abs(v).sum(), v.size))
+            scale = two_power(64, s16)
+            a = clamp(shift(scaled(np.abs(v), scale), scale[2]), 0, 255)
+            out[b, ..., first], out[b, ..., first + 1] = a * (v > 0), a * (v < 0)
+    return out.reshape(len(p), -1)
+
+
 class ReferenceNet:
     def __init__(
         self,

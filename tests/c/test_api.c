@@ -823,6 +823,36 @@ static void test_augmentation(void) {
     EXPECT(out == 7);
 }
 
+/* By hand, of docs/algorithm.md, section 13: 3 x 2 pixels of two channels, the second one flat. */
+static void test_contrasts(void) {
+    static const uint8_t image[] = {0, 9, 60, 9, 0, 9, 60, 9, 0, 9, 120, 9};
+    /* The first one's near contrasts are -180, 180, -240, 60, -300, 480; 20 · 1440 / 12 = 2400, and 64 · 16 /
+     * 2400 is nearest to 7/16. Its mean is 40, so the far ones are -640, 320, -640, 320, -640, 1280;
+     * 20 · 3840 / 12 = 6400 makes 5/32. */
+    static const uint8_t wanted[][BINNET_CONTRASTS] = {{0, 79, 0, 100},  {79, 0, 50, 0},
+                                                       {0, 105, 0, 100}, {26, 0, 50, 0},
+                                                       {0, 131, 0, 100}, {210, 0, 200, 0}};
+    static const uint8_t none[BINNET_CONTRASTS] = {0};
+    uint8_t two[2 * sizeof image], out[sizeof two][BINNET_CONTRASTS];
+    memcpy(two, image, sizeof image);
+    memcpy(two + sizeof image, image, sizeof image);
+    EXPECT(binnet_contrasts(3, 2, 2, two, 2, out[0]) == BINNET_OK);
+    for (size_t i = 0; i < sizeof two; ++i)
+        EXPECT(memcmp(out[i], i & 1 ? none : wanted[i / 2 % 6], BINNET_CONTRASTS) == 0);
+    EXPECT(binnet_contrasts(1, 1, 1, image + 2, 1, out[0]) == BINNET_OK);
+    EXPECT(memcmp(out[0], none, sizeof none) == 0);
+
+    static const uint32_t refused[][3] = {{0, 2, 2},     {3, 0, 2},         {3, 2, 0},
+                                          {256, 256, 2}, {65536, 65536, 1}, {1, 1, 65537}};
+    uint8_t kept = 7;
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; ++i)
+        EXPECT(binnet_contrasts(refused[i][0], refused[i][1], refused[i][2], image, 1, &kept) ==
+               BINNET_ERR_ARGUMENT);
+    EXPECT(binnet_contrasts(3, 2, 2, NULL, 1, &kept) == BINNET_ERR_ARGUMENT);
+    EXPECT(binnet_contrasts(3, 2, 2, image, 1, NULL) == BINNET_ERR_ARGUMENT);
+    EXPECT(binnet_contrasts(3, 2, 2, image, 0, &kept) == BINNET_OK && kept == 7);
+}
+
 static void test_rest(void) {
     uint32_t order[100];
     int seen[100] = {0};
@@ -858,6 +888,7 @@ int main(void) {
     test_bits();
     test_xnor_refusals();
     test_augmentation();
+    test_contrasts();
     test_rest();
     printf("%s, with the %s kernels\n", failures ? "FAILED" : "all passed",
            binnet_kernels_name(binnet_kernels_best()));

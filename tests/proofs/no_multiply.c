@@ -201,9 +201,10 @@ static void multiply_bits(void) {
 
 /* Images of either set are moved alike: by how much is no data, but an index. */
 static void vary_images(void) {
-    static uint8_t out[BATCH * 60];
+    static uint8_t out[BATCH * 60 * BINNET_CONTRASTS];
     const binnet_augmentation how = {4, 5, 3, 1, 2};
     require(binnet_augment(&how, 7, 1, x, BATCH, out) == BINNET_OK);
+    require(binnet_contrasts(4, 5, 3, x, BATCH, out) == BINNET_OK);
 }
 
 int main(void) {
