@@ -13,6 +13,7 @@ import datasets
 import numpy as np
 
 from pybinnet import Conv2D, Dense, MaxPool2D
+from pybinnet._engine import CONTRASTS
 
 
 class Conv(NamedTuple):
@@ -35,6 +36,12 @@ SVHN = _pairs((64, 128, 256), 1024)
 # and two that train in less time.
 CIFAR10_SMALL = _pairs((64, 128, 256), 512)
 MNIST_CNN = ((datasets.SIDE, datasets.SIDE, 1), Conv(32, 5, pool=2), Conv(64, 5, pool=2), 256, 10)
+
+
+def of_contrasts(layers):
+    """Return a net of images with the contrasts of an image as input (`ContrastEncoder`)."""
+    (height, width, channels), *others = layers
+    return ((height, width, channels * CONTRASTS), *others)
 
 
 def add_option(parser):

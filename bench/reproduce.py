@@ -18,6 +18,7 @@ import sys
 import time
 from argparse import Namespace
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import asdict, astuple, dataclass, replace
 from functools import cache, partial
 from importlib.util import find_spec
@@ -140,6 +141,12 @@ class Data:
             digest.update(np.ascontiguousarray(array))
         self.sha256 = digest.hexdigest()
 
+    def encoded(self, row):
+        """The same, as a row of the tables takes it."""
+        same = copy(self)
+        same.x_train, same.x_test = row.encoded(self.x_train), row.encoded(self.x_test)
+        return same
+
 
 class StateError(Exception):
     """A file of the --state folder cannot be used."""
@@ -186,10 +193,11 @@ def rule(method, images):
     y = (np.arange(64) % 4).astype(np.uint16)
     settings = {"method": method, "epochs": 2, "batch_size": 8}
     if images:
-        net = ((4, 4, 1), nets.Conv(8), nets.Conv(8, pool=2), 8, 4)
-        row = ImageRow("", **settings, net=net, flip=True, crop=1)
+        net = nets.of_contrasts(((4, 4, 1), nets.Conv(8), nets.Conv(8, pool=2), 8, 4))
+        row = ImageRow("", **settings, net=net, contrasts=True, flip=True, crop=1)
     else:
         row = Row("", **settings, hidden=(16, 8))
+    x = row.encoded(x)
     training = new_training(row, 1, x, y, n_jobs=1)
     for _ in range(row.epochs):
         training.epoch()
@@ -293,6 +301,7 @@ def train(run, data, n_jobs, after_epoch=lambda state: None):
     done = len(state["history"])
     if done == run.row.epochs:
         return state
+    data = data.encoded(run.row)
     training = new_training(run.row, run.seed, data.x_train, data.y_train, n_jobs)
     if checkpoint:
         training.net.restore(checkpoint)

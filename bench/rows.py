@@ -8,7 +8,8 @@ from typing import ClassVar
 import datasets
 import nets
 
-from pybinnet._engine import Method
+from pybinnet import ContrastEncoder
+from pybinnet._engine import CONTRASTS, Method
 
 SOURCES = {
     "BC": "BinaryConnect (2015), table 2",
@@ -43,6 +44,10 @@ class Row:
         """Parameters of the estimator that are about images."""
         return {}
 
+    def encoded(self, x):
+        """Rows of the data set as the net takes them."""
+        return x
+
 
 @dataclass(frozen=True)
 class ImageRow(Row):
@@ -51,9 +56,17 @@ class ImageRow(Row):
     hidden: tuple[int, ...] = ()
     batch_size: int = 64
     net: tuple = ()
-    flip: bool = False  # images are varied so in training
+    contrasts: bool = False  # by ContrastEncoder, for which the net is; else pixels as they are
+    flip: bool = False  # they are varied so in training
     crop: int = 0
     slow: ClassVar[bool] = True
+
+    def encoded(self, x):
+        if not self.contrasts:
+            return x
+        height, width, channels = self.net[0]
+        encoder = ContrastEncoder(input_shape=(height, width, channels // CONTRASTS))
+        return encoder.fit_transform(x).reshape(len(x), -1)
 
     def images(self):
         return {
@@ -135,7 +148,7 @@ def _image_rows(name, papers, binary, **settings):
         (f"{name}, sign activations", {"method": Method(sign=True), "first": 7}),
     ]
     return [
-        ImageRow(name, paper, last=11, **method, **settings)
+        ImageRow(name, paper, **{"last": 11, **method}, **settings)
         for (name, method), paper in zip(methods, papers, strict=True)
     ]
 
@@ -160,13 +173,16 @@ SVHN_PAPERS = [
     ((2.53, "BNN, shift-based"), (2.80, "BNN")),
 ]
 PLAIN = {"first": 6}
-FORGETFUL = {"first": 5, "method": Method(decay=7)}  # at first, weights are of the last 2**12 steps
-VARIED = {"flip": True, "crop": 4}
-SMALL = {"net": nets.CIFAR10_SMALL, "epochs": 84}
+# Of photographs, weights are of the last 2**12 or 2**13 steps at first: about those of a rate.
+FORGETFUL = {"first": 5, "method": Method(decay=7)}
+FORGETFUL_SMALL = {"first": 5, "last": 10, "method": Method(decay=8)}
+VARIED = {"contrasts": True, "flip": True, "crop": 4}
+FULL = {"net": nets.of_contrasts(nets.CIFAR10), "epochs": 40}
+SMALL = {"net": nets.of_contrasts(nets.CIFAR10_SMALL), "epochs": 60}
 MNIST += _image_rows("mnist-cnn", 4 * [()], PLAIN, net=nets.MNIST_CNN, epochs=15, crop=2)
 CIFAR10 = [
-    *_image_rows("cifar10", CIFAR10_PAPERS, FORGETFUL, net=nets.CIFAR10, epochs=40, **VARIED),
-    *_image_rows("cifar10-small", _of_wider(CIFAR10_PAPERS), FORGETFUL, **SMALL, **VARIED),
+    *_image_rows("cifar10", CIFAR10_PAPERS, FORGETFUL, **FULL, **VARIED),
+    *_image_rows("cifar10-small", _of_wider(CIFAR10_PAPERS), FORGETFUL_SMALL, **SMALL, **VARIED),
 ]
 SVHN = _image_rows("svhn", SVHN_PAPERS, PLAIN, net=nets.SVHN, epochs=20, crop=2)
 

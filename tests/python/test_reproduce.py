@@ -363,8 +363,8 @@ def test_nets_of_the_papers():
     layers = {row.slug: nets.described(row.net) for name in TABLES for row in TABLES[name].rows}
     maps = ["128C3", "128C3-MP2", "256C3", "256C3-MP2", "512C3", "512C3-MP2"]
     halved = ["64C3", "64C3-MP2", "128C3", "128C3-MP2", "256C3", "256C3-MP2"]
-    assert layers["cifar10"] == ["32x32x3", *maps, 1024, 1024, 10]
-    assert layers["cifar10-small"] == ["32x32x3", *halved, 512, 512, 10]
+    assert layers["cifar10"] == ["32x32x12", *maps, 1024, 1024, 10]
+    assert layers["cifar10-small"] == ["32x32x12", *halved, 512, 512, 10]
     assert layers["svhn"] == ["32x32x3", *halved, 1024, 1024, 10]
     assert layers["mnist-cnn"] == ["28x28x1", "32C5-MP2", "64C5-MP2", 256, 10]
     assert layers["binary-deterministic"] == [784, 1024, 1024, 1024, 10]
