@@ -18,7 +18,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from pybinnet import _engine
 from pybinnet._checkpoint import read_header
+from pybinnet._images import augmentation
 from pybinnet._shapes import Shape, fan_in, input_shape, inputs, padding, summed
+from pybinnet._training import as_trained
 
 if TYPE_CHECKING:
     from pybinnet._classifier import BinaryConnectClassifier
@@ -47,7 +49,7 @@ def evaluate_latent(
     X_train : array-like of shape (n_training_samples, n_features)
         Training rows, on which the normalisation statistics of these weights are measured: a few
         thousand are enough, of all classes; of images for convolutions some hundreds, as all
-        activations of a layer are kept, as floats.
+        activations of a layer are kept, as floats. They are varied as in training.
 
     Returns
     -------
@@ -67,10 +69,12 @@ def evaluate_latent(
             f"got a {type(classifier).__name__} of other targets"
         )
     classifier._has_state()
+    how = augmentation(classifier, classifier.input_shape_)
+    seed = read_header(classifier.checkpoint_).seed
     scores = latent_scores(
         classifier.checkpoint_,
         classifier._features(X),
-        classifier._features(X_train),
+        as_trained(classifier._features(X_train), how, seed),
     )
     n_classes = len(classifier.classes_)
     if scores.shape[1] != n_classes:

@@ -476,6 +476,25 @@ def test_it_learns():
         assert latent > 0.8, activation
 
 
+def test_latent_statistics_are_of_images_varied_as_in_training(monkeypatch):
+    given = []
+    scores = _latent.latent_scores
+
+    def watched(checkpoint, x, x_train):
+        given.append(x_train)
+        return scores(checkpoint, x, x_train)
+
+    monkeypatch.setattr(_latent, "latent_scores", watched)
+    rows = X.reshape(N, -1)
+    for crop, flip in ((0, False), (1, True)):
+        found = classifier(random_crop=crop, horizontal_flip=flip).fit(X, Y)
+        evaluate_latent(found, X, Y, X)
+        how = _engine.Augmentation(*SHAPE, flip, crop)
+        seed = read_header(found.checkpoint_).seed
+        assert np.array_equal(given.pop(), _engine.augment(how, seed, NO_STEP, rows))
+    assert np.any(_engine.augment(how, seed, NO_STEP, rows) != rows)
+
+
 def test_few_rows_at_a_time_where_they_take_much(monkeypatch):
     found = classifier().fit(X, Y)
     whole = found._scores(X)
