@@ -174,10 +174,10 @@ SVHN_PAPERS = [
 ]
 PLAIN = {"first": 6}
 # Of photographs, weights are of the last 2**12 or 2**13 steps at first: about those of a rate.
-FORGETFUL = {"first": 5, "method": Method(decay=7)}
+FORGETFUL = {"first": 5, "last": 10, "method": Method(decay=7)}
 FORGETFUL_SMALL = {"first": 5, "last": 10, "method": Method(decay=8)}
 VARIED = {"contrasts": True, "flip": True, "crop": 4}
-FULL = {"net": nets.of_contrasts(nets.CIFAR10), "epochs": 40}
+FULL = {"net": nets.of_contrasts(nets.CIFAR10), "epochs": 24}
 SMALL = {"net": nets.of_contrasts(nets.CIFAR10_SMALL), "epochs": 60}
 MNIST += _image_rows("mnist-cnn", 4 * [()], PLAIN, net=nets.MNIST_CNN, epochs=15, crop=2)
 CIFAR10 = [

@@ -87,7 +87,7 @@ binnet_status binnet_contrasts(uint32_t height, uint32_t width, uint32_t channel
                                uint32_t n_rows, uint8_t *out) {
     const uint64_t n_pixels = (uint64_t)height * width;
     if (!x || !out || n_pixels < 1 || n_pixels > BINNET_MAX_FEATURES || channels < 1 ||
-        channels > BINNET_MAX_FEATURES / n_pixels)
+        channels > BINNET_MAX_FEATURES / (uint32_t)n_pixels)
         return BINNET_ERR_ARGUMENT;
     const size_t n = (size_t)n_pixels * channels;
     for (uint32_t b = 0; b < n_rows; ++b, out += n * BINNET_CONTRASTS) {

@@ -32,7 +32,7 @@ DOCS = (ROOT / "docs" / "firmware.md").read_text("utf-8")
 # Whose stack is asked for.
 ROOTS = ["binnet_model_open", "binnet_model_predict", "binnet_net_init", "binnet_net_train_step"]
 ROOTS += ["binnet_net_train_step_targets", "binnet_net_calibrate", "binnet_model_write"]
-ROOTS += ["binnet_checkpoint_read"]
+ROOTS += ["binnet_checkpoint_read", "binnet_contrasts"]
 
 # libgcc's float arithmetic and conversions, of soft-float ARM and in general.
 SOFT_FLOAT = re.compile(r"__aeabi_([cdf]\w*|u?[il]2[df])|__\w+[sd]f[0-9]?\w*|__float\w+")
