@@ -172,7 +172,8 @@ def state_path(folder, dataset, row, seed):
 
     The row's name and the papers' figures may change without training anew.
     """
-    settings = asdict(row) | {"dataset": dataset, "seed": seed, "rule": rule(row.method, row.slow)}
+    of_rule = rule(row.method, row.slow, row.contrasts)
+    settings = asdict(row) | {"dataset": dataset, "seed": seed, "rule": of_rule}
     del settings["name"], settings["paper"]
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
     words = [
@@ -184,8 +185,8 @@ def state_path(folder, dataset, row, seed):
 
 
 @cache
-def rule(method, images):
-    """A hash of a small training by this method, of images or not, and of its test.
+def rule(method, images, contrasts):
+    """A hash of a small training by this method, of images or their contrasts or neither; its test.
 
     It changes when the learning rule does, or how errors are measured.
     """
@@ -193,8 +194,9 @@ def rule(method, images):
     y = (np.arange(64) % 4).astype(np.uint16)
     settings = {"method": method, "epochs": 2, "batch_size": 8}
     if images:
-        net = nets.of_contrasts(((4, 4, 1), nets.Conv(8), nets.Conv(8, pool=2), 8, 4))
-        row = ImageRow("", **settings, net=net, contrasts=True, flip=True, crop=1)
+        net = ((4, 4, 1), nets.Conv(8), nets.Conv(8, pool=2), 8, 4)
+        net = nets.of_contrasts(net) if contrasts else net
+        row = ImageRow("", **settings, net=net, contrasts=contrasts, flip=True, crop=1)
     else:
         row = Row("", **settings, hidden=(16, 8))
     x = row.encoded(x)

@@ -30,6 +30,7 @@ class Row:
     hidden: tuple[int, ...] = (1024, 1024, 1024)
     epochs: int = 100
     batch_size: int = 128
+    contrasts: ClassVar[bool] = False  # of images, encoded by ContrastEncoder
     slow: ClassVar[bool] = False  # so that there is a test in some of the epochs only
 
     @property
@@ -56,7 +57,7 @@ class ImageRow(Row):
     hidden: tuple[int, ...] = ()
     batch_size: int = 64
     net: tuple = ()
-    contrasts: bool = False  # by ContrastEncoder, for which the net is; else pixels as they are
+    contrasts: bool = False  # which the net is of; else pixels as they are
     flip: bool = False  # they are varied so in training
     crop: int = 0
     slow: ClassVar[bool] = True
@@ -158,8 +159,7 @@ def _of_wider(papers):
 
 
 # Of nets with convolutions, the first row is binary deterministic. Its rates were chosen on
-# training rows of CIFAR-10 (docs/algorithm.md, section 11); the others' are as much below those
-# above.
+# training rows of CIFAR-10 (docs/algorithm.md, section 11); the others' are guesses.
 CIFAR10_PAPERS = [
     ((9.90, "BC det."),),
     ((8.27, "BC stoch., latent"), (12.08, "FM, quantized backprop")),

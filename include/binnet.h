@@ -8,6 +8,7 @@
  *     threads    optional hook; the result never depends on it
  *     bits       packed ±1 matrices and their product
  *     random     counter-based random bytes, row order, learning rate
+ *     images     contrasts as features; images varied from step to step
  *     training   binnet_config -> binnet_net_size -> binnet_net_init -> binnet_net_train_step ...
  *     checkpoint the training state as portable bytes
  *     model      binnet_net_calibrate -> binnet_model_write -> binnet_model_open -> _predict
@@ -181,12 +182,13 @@ binnet_status binnet_augment(const binnet_augmentation *how, uint64_t seed, uint
 #define BINNET_CONTRASTS 4 /* features of each number of an image */
 
 /* Writes what is in images rather than how bright they are: of each number of x,
- * [n_rows][height][width][channels], how much it is above and below the mean of the 3 x 3 pixels
- * around, then of its channel's mean, in units of an image's spread; `out` is x's shape with
- * [BINNET_CONTRASTS] behind. Weights of -1 and 1 cannot cancel what is common to all pixels: with
- * these features convolutions of photographs learn much better. 0 is no contrast, so zeros that
- * come in from outside are as good as a plain surface. `out` must not overlap `x`. ARGUMENT also: an
- * image of more than BINNET_MAX_FEATURES numbers. */
+ * [n_rows][height][width][channels], how much it is above and how much below the mean of the 3 x 3
+ * pixels around and with it, then how much above and how much below the mean of its channel. `out`
+ * is x's shape with [BINNET_CONTRASTS] behind; 64 is one standard deviation of the image, 255 the
+ * most. Weights of -1 and 1 cannot cancel what is common to all pixels: with these features
+ * convolutions learn photographs much better. 0 is no contrast, so zeros that come in from outside
+ * are a plain surface. `out` must not overlap `x`. ARGUMENT also: an image of no numbers, or of more
+ * than BINNET_MAX_FEATURES (a net takes the contrasts of a quarter as many). */
 binnet_status binnet_contrasts(uint32_t height, uint32_t width, uint32_t channels, const uint8_t *x,
                                uint32_t n_rows, uint8_t *out);
 

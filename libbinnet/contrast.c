@@ -22,11 +22,12 @@ typedef struct sink {
 } sink;
 
 static void take(sink *s, size_t at, int32_t contrast) {
-    const int32_t size = binnet_abs(contrast);
+    const int32_t size = binnet_abs(contrast); /* at most 4080 */
     if (!s->out) {
         s->sum += (uint32_t)size;
         return;
     }
+    /* 33 · 4080 < 2^18; a scale is at most 64 / 9, so the shift is not below -2. */
     const int32_t scaled = binnet_shift(binnet_scaled(size, s->scale.term), s->scale.shift);
     const uint8_t half = (uint8_t)binnet_clamp(scaled, 0, 255);
     s->out[at * BINNET_CONTRASTS] = contrast > 0 ? half : 0;
@@ -57,9 +58,9 @@ static void near_contrasts(const picture *p, sink *s) {
 static void far_contrasts(const picture *p, sink *s) {
     const uint32_t n = p->height * p->width;
     for (size_t c = 0; c < p->channels; ++c) {
-        uint32_t sum = 0;
+        uint32_t sum = 0; /* 65536 · 255 < 2^24 */
         for (uint32_t i = 0; i < n; ++i) sum += p->pixels[i * p->channels + c];
-        const int32_t mean = (int32_t)binnet_divide((int64_t)((uint64_t)sum << 4), n);
+        const int32_t mean = (int32_t)binnet_divide(sum << 4, n);
         for (uint32_t i = 0; i < n; ++i) {
             const size_t at = i * p->channels + c;
             take(s, at, (int32_t)((uint32_t)p->pixels[at] << 4) - mean);
@@ -67,8 +68,8 @@ static void far_contrasts(const picture *p, sink *s) {
     }
 }
 
-/* As a unit of a layer is normalised, here over an image. One without contrast counts as having one of a
- * grey level, so that its noise is not amplified. */
+/* As a unit of a layer is normalised, here over an image. One of less contrast than a grey level counts as
+ * having that, so that its noise is not amplified. */
 static void normalised(const picture *p, void (*contrasts)(const picture *, sink *),
                        uint32_t grey_level, uint8_t *out) {
     sink s = {.out = NULL};

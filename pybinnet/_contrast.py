@@ -26,7 +26,7 @@ class ContrastEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     photographs it sees mostly how bright they are. This makes two contrasts of every number: to the
     mean of the 3 x 3 pixels around, and to the mean of the channel in the whole image, both in
     units of the image's spread. What is above becomes one channel of bytes and what is below
-    another, so that no contrast is 0. Networks of photographs learn much better so; it takes
+    another, so that 0 means no contrast. Networks of photographs learn much better so; it takes
     the place of the whitening of the papers, and is computed in integers.
 
     Parameters

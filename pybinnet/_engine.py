@@ -420,7 +420,10 @@ def contrasts(x: NDArray[np.uint8], shape: tuple[int, int, int]) -> NDArray[np.u
     x = np.ascontiguousarray(x)
     if x.shape[1] != prod(shape):
         raise ValueError(f"rows of {x.shape[1]} numbers are no images of {shape}")
-    out = np.empty((len(x), x.shape[1] * CONTRASTS), dtype=np.uint8)
+    try:
+        out = np.empty((len(x), x.shape[1] * CONTRASTS), dtype=np.uint8)
+    except MemoryError as error:  # which says how much
+        raise MemoryError(f"{error}: the contrasts of all images; give fewer at a time") from None
     status = lib.binnet_contrasts(*shape, _pointer("uint8_t", x), len(x), _pointer("uint8_t", out))
     _check(status, f"binnet_contrasts of {shape}")
     return out

@@ -49,7 +49,8 @@ def evaluate_latent(
     X_train : array-like of shape (n_training_samples, n_features)
         Training rows, on which the normalisation statistics of these weights are measured: a few
         thousand are enough, of all classes; of images for convolutions some hundreds, as all
-        activations of a layer are kept, as floats. They are varied as in training.
+        activations of a layer are kept, as floats. They are varied as in training, by
+        `horizontal_flip` and `random_crop` of `classifier`.
 
     Returns
     -------

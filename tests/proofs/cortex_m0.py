@@ -20,6 +20,7 @@ LINK = ["--specs=nano.specs", "-nostartfiles", "-Wl,--gc-sections,-e,main"]
 # of a library without convolutions, and of the whole one.
 LIMITS = {
     "inference": (6144, 11264),
+    "contrasts": (1792, 1792),
     "training": (16384, 26112),
     "training -DTARGETS": (16640, 26112),
     "training -DCHECKPOINTS": (17664, 27136),
@@ -67,7 +68,7 @@ def objects(folder, *flags):
 def linked(folder, name, *flags, library=()):
     """A program of the public interface with the library, or with what prediction needs of it."""
     binary = folder / f"{name}.elf"
-    wanted = {file.stem for file in sources(inference_only=name == "inference")}
+    wanted = {file.stem for file in sources(inference_only=not name.startswith("training"))}
     parts = [part for part in objects(folder, *library) if part.stem in wanted]
     program = HERE / f"{name}.c"
     output(GCC, *FLAGS, *flags, f"-I{ROOT}/include", program, *parts, *LINK, "-o", binary)

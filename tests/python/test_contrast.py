@@ -11,7 +11,12 @@ from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from sklearn.utils.estimator_checks import check_estimator
+from sklearn.utils.estimator_checks import (
+    check_get_params_invariance,
+    check_no_attributes_set_in_init,
+    check_parameters_default_constructible,
+    check_set_params,
+)
 
 from pybinnet import BinaryConnectClassifier, ContrastEncoder, Conv2D, Dense, MaxPool2D, _engine
 
@@ -34,11 +39,13 @@ def test_equals_reference(shape, high):
 
 
 def test_largest_image():
-    """The bounds of docs/algorithm.md, section 13, are reached by no more than this."""
+    """With sums as large as those of docs/algorithm.md, section 13, may be, and its contrasts."""
     shape = 256, 256, 1
     board = np.indices(shape[:2]).sum(axis=0) % 2 * 255
     half = np.repeat([0, 255], 128 * 256).reshape(shape[:2])
-    x = np.stack([board, half]).astype(np.uint8).reshape(2, -1)
+    lone = np.zeros(shape[:2])  # 8 · 255 and nearly 16 · 255 from the means
+    lone[100, 100] = 255
+    x = np.stack([board, half, lone]).astype(np.uint8).reshape(3, -1)
     assert np.array_equal(_engine.contrasts(x, shape), reference.contrasts(x, shape))
 
 
@@ -83,7 +90,9 @@ def test_shapes_and_types():
     # Bytes are taken as they are, other numbers from the least to the greatest of fit.
     as_bytes = np.floor(grey * (255 / 16) + 0.5).astype(np.uint8)
     assert np.array_equal(ContrastEncoder().fit_transform(as_bytes), contrasts)
-    assert np.array_equal(flat.transform(np.clip(grey, 0, 16) * 1), contrasts)
+    beyond = 2 * grey - 8  # -8 to 24
+    assert np.array_equal(flat.transform(beyond), flat.transform(np.clip(beyond, 0, 16)))
+    assert not np.array_equal(flat.transform(beyond), contrasts)
     strided = np.repeat(as_bytes, 2, axis=2)[:, :, ::2]
     assert np.array_equal(ContrastEncoder().fit_transform(strided), contrasts)
 
@@ -104,9 +113,19 @@ def test_in_a_pipeline():
     assert search.best_score_ > 0.3
 
 
-@pytest.mark.filterwarnings("ignore:Can't test estimator")
-def test_scikit_learn_checks():
-    check_estimator(ContrastEncoder())
+@pytest.mark.parametrize(
+    "check",
+    [
+        check_get_params_invariance,
+        check_no_attributes_set_in_init,
+        check_parameters_default_constructible,
+        check_set_params,
+    ],
+)
+def test_scikit_learn_checks(check):
+    """Those that need no data, which is not of two dimensions."""
+    check("ContrastEncoder", ContrastEncoder())
+    assert not ContrastEncoder().__sklearn_tags__().input_tags.two_d_array
 
 
 @pytest.mark.parametrize(
@@ -139,3 +158,13 @@ def test_refused_to_transform():
         of_bytes.transform(np.full((1, 4, 4), 0.5))
     with pytest.raises(ValueError, match="no images"):
         _engine.contrasts(np.zeros((2, 20), np.uint8), (2, 2, 3))
+
+
+def test_no_memory(monkeypatch):
+    def no_memory(*_, **__):
+        raise MemoryError("Unable to allocate 740 MiB")
+
+    encoder = ContrastEncoder().fit(images_of((4, 4, 1)))
+    monkeypatch.setattr(_engine.np, "empty", no_memory)
+    with pytest.raises(MemoryError, match="740 MiB: the contrasts of all images; give fewer"):
+        encoder.transform(images_of((4, 4, 1)))

@@ -73,10 +73,10 @@ reproduce.train(run, test_reproduce.digits(), n_jobs=1)
 """
 
 
-def arrays():
+def arrays(row=ROWS[0]):
     x, y = load_digits(return_X_y=True)
     x = (x * 15).astype(np.uint8)
-    as_fit_takes_them = np.argsort(row_hashes(x[:300], y[:300, np.newaxis]))
+    as_fit_takes_them = np.argsort(row_hashes(row.encoded(x[:300]), y[:300, np.newaxis]))
     return x[as_fit_takes_them], y[as_fit_takes_them], x[300:400], y[300:400]
 
 
@@ -153,10 +153,15 @@ def test_a_run_is_a_fit(tmp_path, row, method):
     assert state["history"][-1]["latent_error_percent"] == pytest.approx(latent)
 
 
-def test_a_run_of_images_is_a_fit(tmp_path):
-    row = replace(ROWS[2], epochs=6)
-    state = reproduce.train(run_of(row, tmp_path), digits(), n_jobs=1)
-    x, y, x_test, y_test = arrays()
+@pytest.mark.parametrize("contrasts", [False, True])
+def test_a_run_of_images_is_a_fit(tmp_path, contrasts):
+    row = replace(ROWS[2], epochs=6, contrasts=contrasts)
+    if contrasts:
+        row = replace(row, net=nets.of_contrasts(row.net))
+    x, y, x_test, y_test = arrays(row)
+    state = reproduce.train(run_of(row, tmp_path), reproduce.Data(x, y, x_test, y_test), n_jobs=1)
+    x, x_test = row.encoded(x), row.encoded(x_test)
+    assert x.shape == (300, 64 * (4 if contrasts else 1))
     errors = []
     classifier = BinaryConnectClassifier(
         layers=[Conv2D(6, 3), MaxPool2D(2), Conv2D(8, 3), Dense(16)],
@@ -168,7 +173,7 @@ def test_a_run_of_images_is_a_fit(tmp_path):
         max_iter=6,
         random_state=3,
         callbacks=[lambda info: errors.append(error(info.deploy(), x_test, y_test))],
-    ).fit(x.reshape(-1, 8, 8), y)
+    ).fit(x.reshape(300, 8, 8, -1), y)
     assert state["checkpoint_sha256"] == hashlib.sha256(classifier.checkpoint_).hexdigest()
     assert [epoch["loss"] for epoch in state["history"]] == classifier.loss_curve_
     tested = [epoch["test_error_percent"] for epoch in state["history"]]
