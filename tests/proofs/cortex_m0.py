@@ -20,7 +20,7 @@ LINK = ["--specs=nano.specs", "-nostartfiles", "-Wl,--gc-sections,-e,main"]
 # of a library without convolutions, and of the whole one.
 LIMITS = {
     "inference": (6144, 11264),
-    "contrasts": (1792, 1792),
+    "contrasts": (1536, 1536),
     "training": (16384, 26112),
     "training -DTARGETS": (16640, 26112),
     "training -DCHECKPOINTS": (17664, 27136),

@@ -161,10 +161,14 @@ def test_refused_to_transform():
 
 
 def test_no_memory(monkeypatch):
-    def no_memory(*_, **__):
-        raise MemoryError("Unable to allocate 740 MiB")
+    empty = np.empty
+
+    def no_memory(shape, *args, **kwargs):
+        if shape == (12, 64):
+            raise MemoryError("Unable to allocate 740 MiB")
+        return empty(shape, *args, **kwargs)
 
     encoder = ContrastEncoder().fit(images_of((4, 4, 1)))
-    monkeypatch.setattr(_engine.np, "empty", no_memory)
+    monkeypatch.setattr(np, "empty", no_memory)
     with pytest.raises(MemoryError, match="740 MiB: the contrasts of all images; give fewer"):
         encoder.transform(images_of((4, 4, 1)))
