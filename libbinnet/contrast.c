@@ -68,8 +68,8 @@ static void far_contrasts(const picture *p, sink *s) {
     }
 }
 
-/* As a unit of a layer is normalised, here over an image. One of less contrast than a grey level counts as
- * having that, so that its noise is not amplified. */
+/* As a unit of a layer is normalised, here over an image. One of less contrast than a grey level
+ * counts as having that, so that its noise is not amplified. */
 static void normalised(const picture *p, void (*contrasts)(const picture *, sink *),
                        uint32_t grey_level, uint8_t *out) {
     sink s = {.out = NULL};

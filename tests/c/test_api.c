@@ -826,9 +826,9 @@ static void test_augmentation(void) {
 /* By hand, of docs/algorithm.md, section 13: 3 x 2 pixels of two channels, the second one flat. */
 static void test_contrasts(void) {
     static const uint8_t image[] = {0, 9, 60, 9, 0, 9, 60, 9, 0, 9, 120, 9};
-    /* The first one's near contrasts are -180, 180, -240, 60, -300, 480; 20 · 1440 / 12 = 2400, and 64 · 16 /
-     * 2400 is nearest to 7/16. Its mean is 40, so the far ones are -640, 320, -640, 320, -640, 1280;
-     * 20 · 3840 / 12 = 6400 makes 5/32. */
+    /* The first one's near contrasts are -180, 180, -240, 60, -300, 480; 20 · 1440 / 12 = 2400, and
+     * 64 · 16 / 2400 is nearest to 7/16. Its mean is 40, so the far ones are -640, 320, -640, 320,
+     * -640, 1280; 20 · 3840 / 12 = 6400 makes 5/32. */
     static const uint8_t wanted[][BINNET_CONTRASTS] = {{0, 79, 0, 100},  {79, 0, 50, 0},
                                                        {0, 105, 0, 100}, {26, 0, 50, 0},
                                                        {0, 131, 0, 100}, {210, 0, 200, 0}};
